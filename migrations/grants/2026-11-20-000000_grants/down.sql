@@ -1,0 +1,2 @@
+DROP TABLE witness;
+DROP TABLE grants;

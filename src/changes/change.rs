@@ -1,0 +1,250 @@
+//! A change: one numbered row of the feed, chained to the one before.
+
+use std::fmt;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::clock::Timestamp;
+use crate::domain::identifier::{ClientId, GrantId, ResourceServerId};
+use crate::domain::position::{ChangeHash, ChangeNumber};
+use crate::domain::token_key::KeyFingerprint;
+
+/// Everything that can make a token mean less, or something else.
+///
+/// A new kind needs a variant here and an arm in [`Snapshot::apply`](super::Snapshot): a replica
+/// of an older version meets a kind it cannot apply, and stops renewing its lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The grant is dead. `ends_at` is its absolute end, after which nobody asks any more; where it
+    /// is not known, recording the change fills in the longest lifetime ever configured.
+    GrantRevoked { grant: GrantId, ends_at: Option<Timestamp> },
+    /// Every grant of the set that was born before this change is dead.
+    Killed(KillScope),
+    /// The client was made, altered, disabled, enabled or deleted.
+    ClientChanged(ClientId),
+    /// The same of a resource server.
+    ResourceServerChanged(ResourceServerId),
+    /// Tokens may be made under this key from now on.
+    TokenKeyAdded(KeyFingerprint),
+    /// The database had lost commits: every grant born before this change is dead, and numbers
+    /// went on from beyond all that may have been lost.
+    Recovered,
+}
+
+/// A set of grants that one number kills.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum KillScope {
+    Everything,
+    Client(ClientId),
+}
+
+impl KillScope {
+    /// The two columns that name the set.
+    pub fn columns(&self) -> (&'static str, &str) {
+        match self {
+            Self::Everything => ("everything", ""),
+            Self::Client(id) => ("client", id.as_str()),
+        }
+    }
+
+    pub fn from_columns(scope: &str, target: &str) -> Option<Self> {
+        match scope {
+            "everything" => Some(Self::Everything),
+            "client" => ClientId::parse(target).ok().map(Self::Client),
+            _ => None,
+        }
+    }
+}
+
+pub(super) const REVOKE_GRANT: &str = "revoke-grant";
+
+impl Change {
+    /// The columns `kind` and `target`.
+    pub fn columns(&self) -> (&'static str, String) {
+        match self {
+            Self::GrantRevoked { grant, .. } => (REVOKE_GRANT, grant.to_string()),
+            Self::Killed(KillScope::Everything) => ("kill-everything", String::new()),
+            Self::Killed(KillScope::Client(id)) => ("kill-client", id.to_string()),
+            Self::ClientChanged(id) => ("client", id.to_string()),
+            Self::ResourceServerChanged(id) => ("resource-server", id.to_string()),
+            Self::TokenKeyAdded(fingerprint) => ("token-key", fingerprint.to_string()),
+            Self::Recovered => ("recover", String::new()),
+        }
+    }
+
+    /// `None` for a kind, or a target, that this version does not know.
+    pub fn from_columns(kind: &str, target: &str, ends_at: Option<Timestamp>) -> Option<Self> {
+        let change = match kind {
+            REVOKE_GRANT => Self::GrantRevoked { grant: GrantId::from_digits(target.as_bytes())?, ends_at },
+            "kill-everything" => Self::Killed(KillScope::Everything),
+            "kill-client" => Self::Killed(KillScope::Client(ClientId::parse(target).ok()?)),
+            "client" => Self::ClientChanged(ClientId::parse(target).ok()?),
+            "resource-server" => Self::ResourceServerChanged(ResourceServerId::parse(target).ok()?),
+            "token-key" => Self::TokenKeyAdded(KeyFingerprint::from_stored(target)),
+            "recover" => Self::Recovered,
+            _ => return None,
+        };
+        Some(change)
+    }
+
+    /// The set of grants that this change kills by its number.
+    pub const fn killed(&self) -> Option<&KillScope> {
+        match self {
+            Self::Killed(scope) => Some(scope),
+            Self::Recovered => Some(&KillScope::Everything),
+            _ => None,
+        }
+    }
+
+    pub(super) const fn ends_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::GrantRevoked { ends_at, .. } => *ends_at,
+            _ => None,
+        }
+    }
+}
+
+/// Who made a change: a principal, or an operator at a command line. Not a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor(String);
+
+impl Actor {
+    pub fn client(id: &ClientId) -> Self {
+        Self(format!("client {id}"))
+    }
+
+    pub fn resource_server(id: &ResourceServerId) -> Self {
+        Self(format!("resource server {id}"))
+    }
+
+    pub fn command_line() -> Self {
+        Self("command line".to_owned())
+    }
+
+    pub fn replica(name: &str) -> Self {
+        Self(format!("replica {name}"))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A change that is to be recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub change: Change,
+    pub actor: Actor,
+    pub reason: Option<String>,
+}
+
+/// A change as the feed holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedChange {
+    pub number: ChangeNumber,
+    pub entry: Entry,
+    /// Wall clock of whoever recorded it. Decides retention, nothing else.
+    pub recorded_at: Timestamp,
+    pub hash: ChangeHash,
+}
+
+impl RecordedChange {
+    /// Numbers an entry and chains it to the change before.
+    pub fn chain(previous: &ChangeHash, number: ChangeNumber, entry: Entry, recorded_at: Timestamp) -> Self {
+        let hash = chain_value(previous, number, &entry, recorded_at);
+        Self { number, entry, recorded_at, hash }
+    }
+
+    /// Whether this is what followed the change with the chain value `previous`, unaltered.
+    pub fn follows(&self, previous: &ChangeHash) -> bool {
+        self.hash == chain_value(previous, self.number, &self.entry, self.recorded_at)
+    }
+}
+
+/// SHA-256 over the chain value before and every column, each with its length, so that no two
+/// different rows are written alike.
+fn chain_value(
+    previous: &ChangeHash,
+    number: ChangeNumber,
+    entry: &Entry,
+    recorded_at: Timestamp,
+) -> ChangeHash {
+    let (kind, target) = entry.change.columns();
+    let ends_at = entry.change.ends_at().map_or(-1, Timestamp::unix_seconds);
+    let mut hash = Sha256::new_with_prefix(b"symbolon/change/v1");
+    hash.update(previous.0);
+    hash.update(number.get().to_be_bytes());
+    hash.update(ends_at.to_be_bytes());
+    hash.update(recorded_at.unix_seconds().to_be_bytes());
+    hash.update([u8::from(entry.reason.is_some())]);
+    let reason = entry.reason.as_deref().unwrap_or_default();
+    for text in [kind, &target, entry.actor.as_str(), reason] {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text.as_bytes());
+    }
+    ChangeHash(hash.finalize().into())
+}
+
+impl Entry {
+    pub(super) fn from_columns(change: Change, actor: String, reason: Option<String>) -> Self {
+        Self { change, actor: Actor(actor), reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn every_kind() -> Vec<Change> {
+        let client = ClientId::parse("app").unwrap();
+        vec![
+            Change::GrantRevoked {
+                grant: GrantId::from_bytes([5; 12]),
+                ends_at: Some(Timestamp::from_unix_seconds(99)),
+            },
+            Change::Killed(KillScope::Everything),
+            Change::Killed(KillScope::Client(client.clone())),
+            Change::ClientChanged(client),
+            Change::ResourceServerChanged(ResourceServerId::parse("rs_1").unwrap()),
+            Change::TokenKeyAdded(KeyFingerprint::from_stored("abc")),
+            Change::Recovered,
+        ]
+    }
+
+    #[test]
+    fn every_kind_survives_its_columns() {
+        for change in every_kind() {
+            let (kind, target) = change.columns();
+            assert_eq!(Change::from_columns(kind, &target, change.ends_at()), Some(change));
+        }
+        assert_eq!(Change::from_columns("freeze-grant", "x", None), None);
+    }
+
+    #[test]
+    fn every_column_is_in_the_chain() {
+        let entry = |change: &Change, actor: &str, reason: Option<&str>| {
+            Entry::from_columns(change.clone(), actor.to_owned(), reason.map(ToOwned::to_owned))
+        };
+        let start = ChangeHash::default();
+        let at = Timestamp::from_unix_seconds;
+        let one = ChangeNumber::new(1);
+        let mut hashes = std::collections::HashSet::new();
+        for change in every_kind() {
+            for (actor, reason) in [("a", None), ("a", Some("")), ("ab", Some("c")), ("a", Some("bc"))] {
+                for (number, recorded_at) in [(one, at(5)), (one, at(6)), (one.next(), at(5))] {
+                    let row =
+                        RecordedChange::chain(&start, number, entry(&change, actor, reason), recorded_at);
+                    assert!(row.follows(&start));
+                    assert!(!row.follows(&row.hash));
+                    assert!(hashes.insert(row.hash));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The one snapshot that a replica's workers see, and who may replace it.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::watch;
+
+use super::snapshot::Snapshot;
+use crate::domain::clock::BootTime;
+use crate::domain::position::ChangeNumber;
+
+/// Holds the newest snapshot. Written by the replica's one lease task; read by everybody.
+pub struct Published<V> {
+    newest: ArcSwapOption<Snapshot<V>>,
+    position: watch::Sender<ChangeNumber>,
+}
+
+impl<V> Default for Published<V> {
+    fn default() -> Self {
+        Self { newest: ArcSwapOption::empty(), position: watch::Sender::default() }
+    }
+}
+
+impl<V: Clone> Published<V> {
+    /// The newest snapshot, whether or not its lease still runs; `None` before the first.
+    pub fn newest(&self) -> Option<Arc<Snapshot<V>>> {
+        self.newest.load_full()
+    }
+
+    /// Shows when the position moves.
+    pub fn watch(&self) -> watch::Receiver<ChangeNumber> {
+        self.position.subscribe()
+    }
+
+    /// Replaces the snapshot. Positions never go back: an older one is not published, and the
+    /// newest is returned either way.
+    pub(super) fn publish(&self, snapshot: Snapshot<V>) -> Arc<Snapshot<V>> {
+        if let Some(newest) = self.newest()
+            && newest.position.number > snapshot.position.number
+        {
+            return newest;
+        }
+        let snapshot = Arc::new(snapshot);
+        self.newest.store(Some(Arc::clone(&snapshot)));
+        self.position.send_replace(snapshot.position.number);
+        snapshot
+    }
+
+    /// Publishes the same state with another end of its lease.
+    pub(super) fn set_deadline(&self, deadline: BootTime) {
+        if let Some(newest) = self.newest() {
+            self.publish(Snapshot { deadline, ..Snapshot::clone(&newest) });
+        }
+    }
+}

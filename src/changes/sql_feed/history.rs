@@ -1,0 +1,161 @@
+//! The feed's past: what the witness, `recover` and retention read and write.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::sequence::{insert, move_head, note_key_use};
+use super::{Projection, SqlFeed, chain_value, feed_row, number, stored};
+use crate::changes::change::{Change, Entry, REVOKE_GRANT, RecordedChange};
+use crate::changes::store::{FeedError, Head, History, RevocationPage};
+use crate::domain::clock::Timestamp;
+use crate::domain::identifier::GrantId;
+use crate::domain::position::{ChangeHash, ChangeNumber, Position};
+use crate::sql::schema::{changes, feed, replicas};
+use crate::sql::{Connection, Database, SqlError, on};
+
+/// How many revocations are read at once: what one step of the witness deletes.
+const PAGE: i64 = 2000;
+/// How far `recover` jumps beyond every number that is known to have existed.
+const JUMP: u64 = 1 << 32;
+/// How much longer than a grant its revocation is kept: the clocks of replicas differ.
+const CLOCK_SLACK: i64 = 60;
+
+#[async_trait]
+impl<P: Projection> History for SqlFeed<P> {
+    async fn head(&self) -> Result<Head, FeedError> {
+        let read = self.database.read(|conn| {
+            Box::pin(async move {
+                let row = feed_row(conn).await?;
+                Ok(Head {
+                    position: row.position()?,
+                    purged: number(row.purged_number)?,
+                    recovered: number(row.recovered_number)?,
+                })
+            })
+        });
+        Ok(read.await?)
+    }
+
+    async fn hash_of(&self, number: ChangeNumber) -> Result<Option<ChangeHash>, FeedError> {
+        let read = self.database.read(move |conn| Box::pin(hash_of(conn, number)));
+        Ok(read.await?)
+    }
+
+    async fn revocations_after(&self, after: ChangeNumber) -> Result<RevocationPage, FeedError> {
+        let read = self.database.read(move |conn| {
+            Box::pin(async move {
+                let query = changes::table
+                    .filter(changes::kind.eq(REVOKE_GRANT))
+                    .filter(changes::number.gt(stored(after)?))
+                    .order(changes::number)
+                    .limit(PAGE)
+                    .select((changes::number, changes::target));
+                let rows = on!(conn, c => query.load::<(i64, String)>(c).await)?;
+                let head = feed_row(conn).await?.position()?;
+                let full = rows.len() >= usize::try_from(PAGE).unwrap_or(usize::MAX);
+                let reached = match rows.last() {
+                    Some((last, _)) if full => {
+                        let number = number(*last)?;
+                        let hash = hash_of(conn, number).await?.ok_or(SqlError::NotFound)?;
+                        Position { number, hash, ..head }
+                    }
+                    _ => head,
+                };
+                let grants: Option<Vec<_>> =
+                    rows.iter().map(|(_, id)| GrantId::from_digits(id.as_bytes())).collect();
+                let grants = grants.ok_or_else(|| SqlError::unintelligible("a grant id"))?;
+                Ok(RevocationPage { grants, reached })
+            })
+        });
+        Ok(read.await?)
+    }
+
+    async fn purge(&self, keep: Duration) -> Result<usize, FeedError> {
+        let now = self.clock.now().unix_seconds();
+        let keep = i64::try_from(keep.as_secs()).unwrap_or(i64::MAX);
+        let purged = self.database.write(move |conn| {
+            Box::pin(async move {
+                let mark = purge_mark(conn, now.saturating_sub(keep)).await?;
+                let Some(mark) = mark else { return Ok(0) };
+                let ended = now - CLOCK_SLACK;
+                let rows = changes::table
+                    .filter(changes::number.le(mark))
+                    .filter(changes::kind.ne(REVOKE_GRANT).or(changes::ends_at.assume_not_null().lt(ended)));
+                let deleted = on!(conn, c => diesel::delete(rows).execute(c).await)?;
+                let behind = feed::table.filter(feed::purged_number.lt(mark));
+                let query = diesel::update(behind).set(feed::purged_number.eq(mark));
+                on!(conn, c => query.execute(c).await)?;
+                Ok(deleted)
+            })
+        });
+        Ok(purged.await?)
+    }
+
+    async fn note_key_use(&self) -> Result<(), FeedError> {
+        let Some(keys) = &self.keys else { return Ok(()) };
+        let fingerprint = keys.current().fingerprint().clone();
+        let now = self.clock.now();
+        let noted = self
+            .database
+            .write(move |conn| Box::pin(async move { note_key_use(conn, fingerprint.as_str(), now).await }));
+        noted.await?;
+        Ok(())
+    }
+}
+
+async fn hash_of(conn: &mut Connection, number: ChangeNumber) -> Result<Option<ChangeHash>, SqlError> {
+    let query = changes::table.find(stored(number)?).select(changes::hash);
+    let hash = on!(conn, c => query.first::<Vec<u8>>(c).await.optional())?;
+    hash.map(|bytes| chain_value(&bytes)).transpose()
+}
+
+/// The last change that is older than `horizon` and that every replica has applied.
+async fn purge_mark(conn: &mut Connection, horizon: i64) -> Result<Option<i64>, SqlError> {
+    let old =
+        changes::table.filter(changes::recorded_at.lt(horizon)).select(diesel::dsl::max(changes::number));
+    let Some(old) = on!(conn, c => old.first::<Option<i64>>(c).await)? else { return Ok(None) };
+    let applied = replicas::table.select(diesel::dsl::min(replicas::applied));
+    let applied = on!(conn, c => applied.first::<Option<i64>>(c).await)?;
+    Ok(Some(applied.map_or(old, |applied| old.min(applied))))
+}
+
+/// Says that the database was restored to an older state: every grant born before is dead, and
+/// numbers go on from beyond `seen` (the newest position known to have existed) and whatever else
+/// may have been lost.
+///
+/// The jump leaves a hole in the numbers. A replica that lived through the loss meets the hole
+/// and reloads everything.
+///
+/// # Errors
+/// When SQL fails.
+pub async fn recover(
+    database: &Database,
+    entry: Entry,
+    seen: ChangeNumber,
+    now: Timestamp,
+) -> Result<Position, SqlError> {
+    let recovered = database.write(move |conn| {
+        Box::pin(async move {
+            let head = match conn {
+                Connection::Sqlite(_) => feed_row(conn).await?,
+                Connection::Postgres(c) => feed::table.for_update().first(c).await?,
+            };
+            let head = head.position()?;
+            let jumped = head.number.max(seen).get().saturating_add(JUMP);
+            let entry = Entry { change: Change::Recovered, ..entry };
+            let row = RecordedChange::chain(&head.hash, ChangeNumber::new(jumped), entry, now);
+            insert(conn, std::slice::from_ref(&row)).await?;
+            move_head(conn, row.number, &row.hash).await?;
+            let at = stored(row.number)?;
+            // Nothing reads the rows before: whoever follows them reloads.
+            let query = diesel::update(feed::table)
+                .set((feed::recovered_number.eq(at), feed::purged_number.eq(at - 1)));
+            on!(conn, c => query.execute(c).await)?;
+            Ok(Position { number: row.number, hash: row.hash, ..head })
+        })
+    });
+    recovered.await
+}

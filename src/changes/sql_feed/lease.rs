@@ -1,0 +1,195 @@
+//! Leases: join, renew, leave, evict. The order of the steps is what makes them sound.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::sequence::note_key_use;
+use super::{ChangeRow, Projection, SqlFeed, feed_row, number, record_in, stored};
+use crate::changes::change::{Actor, Change, Entry, RecordedChange};
+use crate::changes::snapshot::Snapshot;
+use crate::changes::store::{
+    FeedError, FeedStore, Incarnation, Publish, Recorder, Renewal, ReplicaRow, Replicas,
+};
+use crate::domain::position::{ChangeNumber, Position};
+use crate::sql::schema::{changes, replicas};
+use crate::sql::{Connection, SqlError, on};
+
+type StoredReplica = (String, String, i64, i64, i64);
+
+#[async_trait]
+impl<P: Projection> FeedStore<P::View> for SqlFeed<P> {
+    async fn load(&self) -> Result<Snapshot<P::View>, FeedError> {
+        self.load_all().await
+    }
+
+    async fn join(&self, row: &ReplicaRow) -> Result<(), FeedError> {
+        let row = row.clone();
+        let now = self.clock.now();
+        let fingerprint = self.keys.as_ref().map(|keys| keys.current().fingerprint().clone());
+        self.database
+            .write(move |conn| {
+                Box::pin(async move {
+                    let lease = i64::try_from(row.lease.as_millis()).unwrap_or(i64::MAX);
+                    let query = diesel::insert_into(replicas::table).values((
+                        replicas::incarnation.eq(row.incarnation.0),
+                        replicas::name.eq(&row.name),
+                        replicas::applied.eq(stored(row.applied)?),
+                        replicas::beat.eq(0),
+                        replicas::lease_ms.eq(lease),
+                    ));
+                    on!(conn, c => query.execute(c).await)?;
+                    // Before the first token is made under it, every replica hears of the key.
+                    if let Some(fingerprint) = fingerprint
+                        && note_key_use(conn, fingerprint.as_str(), now).await?
+                    {
+                        let change = Change::TokenKeyAdded(fingerprint);
+                        let entry = Entry { change, actor: Actor::replica(&row.name), reason: None };
+                        record_in(conn, vec![entry], now).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await?;
+        Ok(())
+    }
+
+    async fn renew(
+        &self,
+        incarnation: &Incarnation,
+        from: Arc<Snapshot<P::View>>,
+        publish: Publish<P::View>,
+    ) -> Result<Renewal, FeedError> {
+        let this = self.clone();
+        let incarnation = incarnation.clone();
+        self.database
+            .write_snapshot(move |conn| {
+                Box::pin(async move { Ok(this.renew_in(conn, &incarnation, &from, publish).await) })
+            })
+            .await?
+    }
+
+    async fn leave(&self, incarnation: &Incarnation) -> Result<(), FeedError> {
+        let incarnation = incarnation.clone();
+        let fingerprint = self.keys.as_ref().map(|keys| keys.current().fingerprint().clone());
+        let now = self.clock.now();
+        self.database
+            .write(move |conn| {
+                Box::pin(async move {
+                    if let Some(fingerprint) = fingerprint {
+                        note_key_use(conn, fingerprint.as_str(), now).await?;
+                    }
+                    let query = diesel::delete(replicas::table.find(incarnation.0));
+                    on!(conn, c => query.execute(c).await)?;
+                    Ok(())
+                })
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl<P: Projection> Replicas for SqlFeed<P> {
+    async fn replicas(&self) -> Result<Vec<ReplicaRow>, FeedError> {
+        let read = self.database.read(|conn| {
+            Box::pin(async move {
+                let query = replicas::table.order(replicas::incarnation);
+                Ok(on!(conn, c => query.load::<StoredReplica>(c).await)?)
+            })
+        });
+        let rows = read.await?.into_iter().map(|(incarnation, name, applied, beat, lease_ms)| {
+            Ok(ReplicaRow {
+                incarnation: Incarnation(incarnation),
+                name,
+                applied: number(applied)?,
+                beat: u64::try_from(beat).map_err(SqlError::unintelligible)?,
+                lease: Duration::from_millis(u64::try_from(lease_ms).map_err(SqlError::unintelligible)?),
+            })
+        });
+        rows.collect()
+    }
+
+    async fn evict(&self, incarnation: &Incarnation, beat: u64) -> Result<bool, FeedError> {
+        let incarnation = incarnation.clone();
+        let beat = i64::try_from(beat).map_err(SqlError::unintelligible)?;
+        let evicted = self.database.write(move |conn| {
+            Box::pin(async move {
+                let row = replicas::table.find(incarnation.0).filter(replicas::beat.eq(beat));
+                Ok(on!(conn, c => diesel::delete(row).execute(c).await)? > 0)
+            })
+        });
+        Ok(evicted.await?)
+    }
+}
+
+#[async_trait]
+impl<P: Projection> Recorder for SqlFeed<P> {
+    async fn record(&self, entries: Vec<Entry>) -> Result<Vec<ChangeNumber>, FeedError> {
+        let now = self.clock.now();
+        let recorded =
+            self.database.write(move |conn| Box::pin(async move { record_in(conn, entries, now).await }));
+        Ok(recorded.await?)
+    }
+}
+
+impl<P: Projection> SqlFeed<P> {
+    async fn renew_in(
+        &self,
+        conn: &mut Connection,
+        incarnation: &Incarnation,
+        from: &Snapshot<P::View>,
+        publish: Publish<P::View>,
+    ) -> Result<Renewal, FeedError> {
+        let Some(rows) = rows_after(conn, from.position).await? else {
+            return Ok(Renewal::Reload);
+        };
+        let view = self.projection.catch_up(conn, from.view.clone(), &rows).await?;
+        let published = publish(&rows, view)?;
+        let row = replicas::table.find(&incarnation.0);
+        let query = diesel::update(row)
+            .set((replicas::applied.eq(stored(published.number)?), replicas::beat.eq(replicas::beat + 1)));
+        let changed = on!(conn, c => query.execute(c).await).map_err(SqlError::from)?;
+        Ok(if changed == 1 { Renewal::Confirmed } else { Renewal::RowGone })
+    }
+}
+
+/// All rows after `from`, proven to follow it; `None` when they are not all there.
+async fn rows_after(conn: &mut Connection, from: Position) -> Result<Option<Vec<RecordedChange>>, FeedError> {
+    let query = changes::table.filter(changes::number.gt(stored(from.number)?)).order(changes::number);
+    let rows = on!(conn, c => query.load::<ChangeRow>(c).await).map_err(SqlError::from)?;
+    let head = feed_row(conn).await?;
+    let position = head.position()?;
+    if position.feed != from.feed {
+        return Err(FeedError::ForeignFeed);
+    }
+    let lost = FeedError::LostCommits { seen: from.number, head: position.number };
+    if position.number < from.number {
+        return Err(lost);
+    }
+    let mut number = from.number;
+    let in_order = rows.iter().all(|row| {
+        number = number.next();
+        stored(number).is_ok_and(|expected| row.number == expected)
+    });
+    if !in_order || number != position.number {
+        return Ok(None);
+    }
+    let mut hash = from.hash;
+    let mut recorded = Vec::with_capacity(rows.len());
+    for row in rows {
+        let row = row.into_recorded()?;
+        if !row.follows(&hash) {
+            return Err(lost);
+        }
+        hash = row.hash;
+        recorded.push(row);
+    }
+    if hash != position.hash {
+        return Err(lost);
+    }
+    Ok(Some(recorded))
+}

@@ -1,0 +1,97 @@
+//! Loading everything: state and position in one snapshot of SQL.
+
+use std::time::Duration;
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::{FeedRow, Projection, SqlFeed, feed_row, number};
+use crate::changes::change::{KillScope, REVOKE_GRANT};
+use crate::changes::revoked::RevokedGrants;
+use crate::changes::snapshot::{CannotApply, Kills, Snapshot};
+use crate::changes::store::FeedError;
+use crate::domain::clock::{BootTime, Timestamp};
+use crate::domain::identifier::GrantId;
+use crate::domain::position::ChangeNumber;
+use crate::domain::token_key::{KeyFingerprint, TokenKeys};
+use crate::sql::schema::{changes, kills, token_keys};
+use crate::sql::{Connection, SqlError, on};
+
+/// How much longer than its longest token a token key counts as needed: the clocks of replicas
+/// and the minute between two notes of its use.
+const KEY_SLACK: Duration = Duration::from_secs(600);
+
+impl<P: Projection> SqlFeed<P> {
+    pub(super) async fn load_all(&self) -> Result<Snapshot<P::View>, FeedError> {
+        let this = self.clone();
+        let (snapshot, needed) = self
+            .database
+            .read(move |conn| {
+                Box::pin(async move {
+                    let now = this.clock.now();
+                    let head = feed_row(conn).await?;
+                    let snapshot = Snapshot {
+                        position: head.position()?,
+                        deadline: BootTime::default(),
+                        memory_floor: ChangeNumber::ZERO,
+                        recovered: number(head.recovered_number)?,
+                        revoked: revoked(conn, now).await?,
+                        kills: kills(conn).await?,
+                        view: this.projection.read_all(conn).await?,
+                    };
+                    let needed = match &this.keys {
+                        Some(keys) => missing_keys(conn, keys, &head, now).await?,
+                        None => Vec::new(),
+                    };
+                    Ok((snapshot, needed))
+                })
+            })
+            .await?;
+        match needed.into_iter().next() {
+            Some(fingerprint) => Err(CannotApply::MissingTokenKey(fingerprint).into()),
+            None => Ok(snapshot),
+        }
+    }
+}
+
+async fn revoked(conn: &mut Connection, now: Timestamp) -> Result<RevokedGrants, SqlError> {
+    let query = changes::table
+        .filter(changes::kind.eq(REVOKE_GRANT))
+        .filter(changes::ends_at.ge(now.unix_seconds()))
+        .select((changes::target, changes::ends_at.assume_not_null(), changes::number));
+    let rows = on!(conn, c => query.load::<(String, i64, i64)>(c).await)?;
+    let mut revoked = RevokedGrants::default();
+    for (target, ends_at, at) in rows {
+        let grant = GrantId::from_digits(target.as_bytes())
+            .ok_or_else(|| SqlError::unintelligible(format!("grant id in change {at}")))?;
+        revoked.insert(grant, Timestamp::from_unix_seconds(ends_at), number(at)?);
+    }
+    Ok(revoked)
+}
+
+async fn kills(conn: &mut Connection) -> Result<Kills, SqlError> {
+    let rows = on!(conn, c => kills::table.load::<(String, String, i64)>(c).await)?;
+    let mut kills = Kills::default();
+    for (scope, target, at) in rows {
+        let scope = KillScope::from_columns(&scope, &target)
+            .ok_or_else(|| SqlError::unintelligible(format!("kill of {scope:?}")))?;
+        kills.raise(&scope, number(at)?);
+    }
+    Ok(kills)
+}
+
+/// The keys under which live tokens may exist and that are not held.
+async fn missing_keys(
+    conn: &mut Connection,
+    keys: &TokenKeys,
+    head: &FeedRow,
+    now: Timestamp,
+) -> Result<Vec<KeyFingerprint>, SqlError> {
+    let slack = i64::try_from(KEY_SLACK.as_secs()).unwrap_or(i64::MAX);
+    let horizon = now.unix_seconds().saturating_sub(head.longest_lifetime).saturating_sub(slack);
+    let query =
+        token_keys::table.filter(token_keys::last_used_at.ge(horizon)).select(token_keys::fingerprint);
+    let needed = on!(conn, c => query.load::<String>(c).await)?;
+    let needed = needed.iter().map(|text| KeyFingerprint::from_stored(text));
+    Ok(needed.filter(|fingerprint| !keys.holds(fingerprint)).collect())
+}

@@ -1,0 +1,152 @@
+//! The feed in SQL: SQLite and PostgreSQL alike.
+
+mod history;
+mod lease;
+mod load;
+mod sequence;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use diesel::prelude::{Insertable, Queryable};
+use diesel_async::RunQueryDsl;
+
+pub use self::history::recover;
+pub use self::sequence::{record_in, record_longest_lifetime};
+use super::change::{Change, Entry, RecordedChange};
+use super::snapshot::CannotApply;
+use super::store::FeedError;
+use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::position::{ChangeHash, ChangeNumber, FeedId, Position};
+use crate::domain::token_key::TokenKeys;
+use crate::sql::schema::{changes, feed};
+use crate::sql::{Connection, Database, SqlError, on};
+
+/// The channel on which PostgreSQL tells that something was recorded.
+pub const CHANNEL: &str = "symbolon_changes";
+
+/// What somebody derives from the feed, read in the same transactions that read the feed.
+#[async_trait]
+pub trait Projection: Send + Sync + 'static {
+    type View: Clone + Send + Sync + 'static;
+
+    /// The whole view.
+    async fn read_all(&self, conn: &mut Connection) -> Result<Self::View, SqlError>;
+
+    /// The view after `rows`.
+    async fn catch_up(
+        &self,
+        conn: &mut Connection,
+        view: Self::View,
+        rows: &[RecordedChange],
+    ) -> Result<Self::View, SqlError>;
+}
+
+/// The feed of one database, with what `P` derives from it.
+pub struct SqlFeed<P> {
+    pub(super) database: Database,
+    projection: Arc<P>,
+    clock: Arc<dyn Clock>,
+    keys: Option<Arc<TokenKeys>>,
+}
+
+impl<P> Clone for SqlFeed<P> {
+    fn clone(&self) -> Self {
+        Self {
+            database: self.database.clone(),
+            projection: Arc::clone(&self.projection),
+            clock: Arc::clone(&self.clock),
+            keys: self.keys.clone(),
+        }
+    }
+}
+
+impl<P> SqlFeed<P> {
+    /// `keys` are those of a replica, checked against the ones that live tokens may need; the
+    /// command line answers for no token and gives none.
+    pub fn new(
+        database: Database,
+        projection: P,
+        clock: Arc<dyn Clock>,
+        keys: Option<Arc<TokenKeys>>,
+    ) -> Self {
+        Self { database, projection: Arc::new(projection), clock, keys }
+    }
+}
+
+#[derive(Queryable)]
+struct FeedRow {
+    _id: i32,
+    feed_id: Vec<u8>,
+    number: i64,
+    hash: Vec<u8>,
+    purged_number: i64,
+    recovered_number: i64,
+    longest_lifetime: i64,
+}
+
+impl FeedRow {
+    fn position(&self) -> Result<Position, SqlError> {
+        let id = self.feed_id.as_slice().try_into().map_err(SqlError::unintelligible)?;
+        Ok(Position { feed: FeedId(id), number: number(self.number)?, hash: chain_value(&self.hash)? })
+    }
+}
+
+/// The head as this transaction sees it, without waiting for a writer.
+async fn feed_row(conn: &mut Connection) -> Result<FeedRow, SqlError> {
+    Ok(on!(conn, c => feed::table.first::<FeedRow>(c).await)?)
+}
+
+#[derive(Queryable, Insertable)]
+#[diesel(table_name = changes)]
+struct ChangeRow {
+    number: i64,
+    kind: String,
+    target: String,
+    ends_at: Option<i64>,
+    recorded_at: i64,
+    actor: String,
+    reason: Option<String>,
+    hash: Vec<u8>,
+}
+
+impl ChangeRow {
+    fn from_recorded(recorded: &RecordedChange) -> Result<Self, SqlError> {
+        let (kind, target) = recorded.entry.change.columns();
+        Ok(Self {
+            number: stored(recorded.number)?,
+            kind: kind.to_owned(),
+            target,
+            ends_at: recorded.entry.change.ends_at().map(Timestamp::unix_seconds),
+            recorded_at: recorded.recorded_at.unix_seconds(),
+            actor: recorded.entry.actor.to_string(),
+            reason: recorded.entry.reason.clone(),
+            hash: recorded.hash.0.to_vec(),
+        })
+    }
+
+    fn into_recorded(self) -> Result<RecordedChange, FeedError> {
+        let number = number(self.number)?;
+        let ends_at = self.ends_at.map(Timestamp::from_unix_seconds);
+        let change = Change::from_columns(&self.kind, &self.target, ends_at)
+            .ok_or(CannotApply::UnknownKind { number, kind: self.kind })?;
+        Ok(RecordedChange {
+            number,
+            entry: Entry::from_columns(change, self.actor, self.reason),
+            recorded_at: Timestamp::from_unix_seconds(self.recorded_at),
+            hash: chain_value(&self.hash)?,
+        })
+    }
+}
+
+fn number(stored: i64) -> Result<ChangeNumber, SqlError> {
+    u64::try_from(stored).map(ChangeNumber::new).map_err(SqlError::unintelligible)
+}
+
+fn stored(number: ChangeNumber) -> Result<i64, SqlError> {
+    i64::try_from(number.get()).map_err(SqlError::unintelligible)
+}
+
+fn chain_value(bytes: &[u8]) -> Result<ChangeHash, SqlError> {
+    bytes.try_into().map(ChangeHash).map_err(SqlError::unintelligible)
+}

@@ -1,0 +1,164 @@
+//! Writing: numbers in commit order, chained, durable.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::{CHANNEL, ChangeRow, FeedRow, feed_row, number, stored};
+use crate::changes::change::{Change, Entry, REVOKE_GRANT, RecordedChange};
+use crate::domain::clock::Timestamp;
+use crate::domain::position::{ChangeHash, ChangeNumber};
+use crate::sql::schema::{changes, feed, kills, token_keys};
+use crate::sql::{Connection, SqlError, on};
+
+/// Records entries inside the caller's transaction, together with whatever else it writes.
+///
+/// The lock of the head row is taken here and held to the commit, so numbers follow commit order.
+/// A grant that is revoked already keeps its number: asking again waits for what was recorded.
+///
+/// # Errors
+/// When SQL fails; the caller's transaction must then be rolled back.
+pub async fn record_in(
+    conn: &mut Connection,
+    entries: Vec<Entry>,
+    now: Timestamp,
+) -> Result<Vec<ChangeNumber>, SqlError> {
+    let head = lock_head(conn).await?;
+    let mut revoked = already_revoked(conn, &entries).await?;
+    let mut position = head.position()?;
+    let mut numbers = Vec::with_capacity(entries.len());
+    let mut rows = Vec::with_capacity(entries.len());
+    for mut entry in entries {
+        if let Change::GrantRevoked { grant, ends_at } = &mut entry.change {
+            if let Some(number) = revoked.get(&grant.to_string()) {
+                numbers.push(*number);
+                continue;
+            }
+            let longest = u64::try_from(head.longest_lifetime).unwrap_or(u64::MAX);
+            ends_at.get_or_insert(now + Duration::from_secs(longest));
+            revoked.insert(grant.to_string(), position.number.next());
+        }
+        let row = RecordedChange::chain(&position.hash, position.number.next(), entry, now);
+        position.number = row.number;
+        position.hash = row.hash;
+        numbers.push(row.number);
+        rows.push(row);
+    }
+    if !rows.is_empty() {
+        insert(conn, &rows).await?;
+        move_head(conn, position.number, &position.hash).await?;
+    }
+    Ok(numbers)
+}
+
+async fn lock_head(conn: &mut Connection) -> Result<FeedRow, SqlError> {
+    match conn {
+        // The transaction began IMMEDIATE: it is the only writer already.
+        Connection::Sqlite(_) => feed_row(conn).await,
+        Connection::Postgres(c) => Ok(feed::table.for_update().first::<FeedRow>(c).await?),
+    }
+}
+
+async fn already_revoked(
+    conn: &mut Connection,
+    entries: &[Entry],
+) -> Result<HashMap<String, ChangeNumber>, SqlError> {
+    let mut found = HashMap::new();
+    let targets: Vec<String> = entries
+        .iter()
+        .filter_map(|entry| match &entry.change {
+            Change::GrantRevoked { grant, .. } => Some(grant.to_string()),
+            _ => None,
+        })
+        .collect();
+    // SQLite takes a limited number of parameters in one statement.
+    for targets in targets.chunks(500) {
+        let query = changes::table
+            .filter(changes::kind.eq(REVOKE_GRANT))
+            .filter(changes::target.eq_any(targets))
+            .select((changes::target, changes::number));
+        for (target, at) in on!(conn, c => query.load::<(String, i64)>(c).await)? {
+            found.insert(target, number(at)?);
+        }
+    }
+    Ok(found)
+}
+
+pub(super) async fn insert(conn: &mut Connection, recorded: &[RecordedChange]) -> Result<(), SqlError> {
+    let rows: Result<Vec<_>, _> = recorded.iter().map(ChangeRow::from_recorded).collect();
+    match conn {
+        Connection::Sqlite(c) => {
+            for row in rows? {
+                diesel::insert_into(changes::table).values(row).execute(c).await?;
+            }
+        }
+        Connection::Postgres(c) => {
+            // PostgreSQL takes 65,535 parameters in one statement, and a row has eight.
+            let mut rows = rows?;
+            while !rows.is_empty() {
+                let rest = rows.split_off(rows.len().min(4096));
+                diesel::insert_into(changes::table).values(&rows).execute(c).await?;
+                rows = rest;
+            }
+        }
+    }
+    for row in recorded {
+        if let Some(killed) = row.entry.change.killed() {
+            let (scope, target) = killed.columns();
+            let at = stored(row.number)?;
+            let query = diesel::insert_into(kills::table)
+                .values((kills::scope.eq(scope), kills::target.eq(target), kills::number.eq(at)))
+                .on_conflict((kills::scope, kills::target))
+                .do_update()
+                .set(kills::number.eq(at));
+            on!(conn, c => query.execute(c).await)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn move_head(
+    conn: &mut Connection,
+    number: ChangeNumber,
+    hash: &ChangeHash,
+) -> Result<(), SqlError> {
+    let moved =
+        diesel::update(feed::table).set((feed::number.eq(stored(number)?), feed::hash.eq(hash.0.to_vec())));
+    on!(conn, c => moved.execute(c).await)?;
+    if let Connection::Postgres(_) = conn {
+        conn.batch(&format!("NOTIFY {CHANNEL}")).await?;
+    }
+    Ok(())
+}
+
+/// Notes that grants may live as long as `lifetime`, before the first is made. Revocations of
+/// grants whose end is not known are kept for the longest lifetime ever noted.
+///
+/// # Errors
+/// When SQL fails.
+pub async fn record_longest_lifetime(conn: &mut Connection, lifetime: Duration) -> Result<(), SqlError> {
+    let seconds = i64::try_from(lifetime.as_secs()).map_err(SqlError::unintelligible)?;
+    let query = diesel::update(feed::table.filter(feed::longest_lifetime.lt(seconds)))
+        .set(feed::longest_lifetime.eq(seconds));
+    on!(conn, c => query.execute(c).await)?;
+    Ok(())
+}
+
+/// Notes that tokens are made under a key; whether it had never been noted before.
+pub(super) async fn note_key_use(
+    conn: &mut Connection,
+    fingerprint: &str,
+    now: Timestamp,
+) -> Result<bool, SqlError> {
+    let at = now.unix_seconds();
+    let query = diesel::update(token_keys::table.find(fingerprint)).set(token_keys::last_used_at.eq(at));
+    if on!(conn, c => query.execute(c).await)? > 0 {
+        return Ok(false);
+    }
+    let query = diesel::insert_into(token_keys::table)
+        .values((token_keys::fingerprint.eq(fingerprint), token_keys::last_used_at.eq(at)))
+        .on_conflict_do_nothing();
+    Ok(on!(conn, c => query.execute(c).await)? > 0)
+}

@@ -1,0 +1,197 @@
+//! The witness: keeping the grant store's mark up with the feed, and judging what it says.
+//!
+//! The mark stands at the position up to which the store's records of revoked grants have been
+//! deleted. Behind what a replica remembers, an old state of the store was restored, and deleted
+//! records may be back. Ahead of SQL, or with another chain value, *SQL* lost commits.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use super::replica::WitnessPassed;
+use super::store::{FeedError, History};
+use crate::domain::position::{ChangeNumber, Position};
+use crate::domain::store::{StoreError, Witness};
+
+/// How many positions are remembered as proven, so that a reconnection needs no SQL.
+const PROVEN: usize = 256;
+
+/// Why a grant store must not be served from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WitnessError {
+    /// The witness is ahead of SQL or contradicts it.
+    SqlLostCommits {
+        witness: ChangeNumber,
+        head: ChangeNumber,
+    },
+    /// The grant store belongs to another database.
+    ForeignFeed,
+    Feed(FeedError),
+    Store(StoreError),
+}
+
+impl fmt::Display for WitnessError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SqlLostCommits { witness, head } => write!(
+                f,
+                "the database has lost commits: the grant store has seen change {witness}, the \
+                 database ends at {head} or says something else; if it was restored to an older \
+                 state, run: symbolon recover"
+            ),
+            Self::ForeignFeed => f.write_str(
+                "the grant store belongs to another database; connect the two that belong \
+                 together, or, if the database was made anew, run: symbolon recover",
+            ),
+            Self::Feed(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for WitnessError {}
+
+impl From<FeedError> for WitnessError {
+    fn from(error: FeedError) -> Self {
+        Self::Feed(error)
+    }
+}
+
+impl From<StoreError> for WitnessError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Moves and judges the witness of one grant store.
+pub struct WitnessMover {
+    witness: Arc<dyn Witness>,
+    history: Arc<dyn History>,
+    passed: WitnessPassed,
+    proven: Mutex<VecDeque<Position>>,
+}
+
+impl WitnessMover {
+    pub fn new(witness: Arc<dyn Witness>, history: Arc<dyn History>) -> Self {
+        Self {
+            witness,
+            history,
+            passed: WitnessPassed::default(),
+            proven: Mutex::new(VecDeque::with_capacity(PROVEN)),
+        }
+    }
+
+    /// Shows how far the witness is known to have come.
+    pub fn passed(&self) -> WitnessPassed {
+        self.passed.clone()
+    }
+
+    /// Moves the witness to `target` or beyond, deleting the records of the grants revoked in
+    /// between. Many callers share one move.
+    ///
+    /// # Errors
+    /// When the store or SQL cannot be asked, or the two do not belong together.
+    pub async fn pass(&self, target: ChangeNumber) -> Result<(), WitnessError> {
+        if self.passed.get() >= target {
+            return Ok(());
+        }
+        let mut proven = self.proven.lock().await;
+        if self.passed.get() >= target {
+            return Ok(());
+        }
+        let found = self.witness.read().await?;
+        self.move_on(&mut proven, found, target).await
+    }
+
+    /// Reads the witness and moves it to SQL's head: the store's own regular check.
+    ///
+    /// # Errors
+    /// As [`WitnessMover::pass`].
+    pub async fn catch_up(&self) -> Result<(), WitnessError> {
+        let mut proven = self.proven.lock().await;
+        let found = self.witness.read().await?;
+        if found.is_some_and(|found| found.number < self.passed.get()) {
+            log::warn!("the grant store went back in time: deleting again what was revoked since");
+            self.passed.set_back();
+        }
+        let target = self.history.head().await?.position.number;
+        self.move_on(&mut proven, found, target).await
+    }
+
+    /// Judges a grant store by the witness that was found there: do it and SQL belong together,
+    /// and has SQL lost nothing that the store has seen?
+    ///
+    /// # Errors
+    /// When not, or when that cannot be known.
+    pub async fn judge(&self, found: Option<Position>) -> Result<(), WitnessError> {
+        self.prove(&mut *self.proven.lock().await, found).await
+    }
+
+    async fn move_on(
+        &self,
+        proven: &mut VecDeque<Position>,
+        mut found: Option<Position>,
+        target: ChangeNumber,
+    ) -> Result<(), WitnessError> {
+        loop {
+            self.prove(proven, found).await?;
+            let number = found.map_or(ChangeNumber::ZERO, |found| found.number);
+            if found.is_some() && number >= target {
+                self.passed.set(number);
+                return Ok(());
+            }
+            let page = self.history.revocations_after(number).await?;
+            if page.reached.number < target && page.reached.number <= number {
+                let head = page.reached.number;
+                return Err(FeedError::LostCommits { seen: target, head }.into());
+            }
+            found = if self.witness.advance(found, page.reached, &page.grants).await? {
+                remember(proven, page.reached);
+                Some(page.reached)
+            } else {
+                // Another replica was faster.
+                self.witness.read().await?
+            };
+        }
+    }
+
+    /// Proves that a witness is a position of this feed's past.
+    async fn prove(
+        &self,
+        proven: &mut VecDeque<Position>,
+        found: Option<Position>,
+    ) -> Result<(), WitnessError> {
+        let Some(found) = found else { return Ok(()) };
+        if proven.contains(&found) {
+            return Ok(());
+        }
+        let head = self.history.head().await?;
+        if found.feed != head.position.feed {
+            return Err(WitnessError::ForeignFeed);
+        }
+        let lost = WitnessError::SqlLostCommits { witness: found.number, head: head.position.number };
+        if found.number > head.position.number {
+            return Err(lost);
+        }
+        // Before the last recovery the past may be another one: everything born then is dead.
+        let same = found.number < head.recovered
+            || match self.history.hash_of(found.number).await? {
+                Some(hash) => hash == found.hash,
+                None => found.number <= head.purged,
+            };
+        if !same {
+            return Err(lost);
+        }
+        remember(proven, found);
+        Ok(())
+    }
+}
+
+fn remember(proven: &mut VecDeque<Position>, position: Position) {
+    if proven.len() >= PROVEN {
+        proven.pop_front();
+    }
+    proven.push_back(position);
+}

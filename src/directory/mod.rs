@@ -1,0 +1,22 @@
+//! The directory: clients and resource servers, in SQL and in every replica's memory.
+//!
+//! A replica holds all of it, as the view that the change feed keeps exact: a change to the
+//! directory is committed together with its row in the feed, and a replica reads what was changed
+//! in the same transaction in which it reads that row. So no request waits for SQL, an SQL outage
+//! is ridden out, and there is no cache to invalidate. (Users, of whom there may be millions, will
+//! be read when needed; the feed will drop them the same way.)
+
+pub mod clients;
+pub mod credentials;
+pub mod resource_servers;
+mod view;
+
+pub use self::clients::{Client, GrantType};
+pub use self::credentials::Credentials;
+pub use self::resource_servers::ResourceServer;
+pub use self::view::{DirectoryProjection, DirectoryView};
+
+/// What a replica knows: the feed's snapshot with the directory in it.
+pub type Snapshot = crate::changes::Snapshot<DirectoryView>;
+/// The feed of a replica that knows the directory.
+pub type ChangeFeed = crate::changes::ChangeFeed<DirectoryView>;

@@ -1,0 +1,126 @@
+//! The directory as every request sees it: in memory, immutable, exact at its position.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::clients::{self, Client};
+use super::resource_servers::{self, ResourceServer};
+use crate::changes::{Change, Projection, RecordedChange};
+use crate::domain::identifier::{ClientId, ResourceIdentifier, ResourceServerId};
+use crate::domain::scope::Scope;
+use crate::sql::{Connection, SqlError};
+
+/// All clients and resource servers. Cloning shares them.
+#[derive(Clone, Debug, Default)]
+pub struct DirectoryView {
+    clients: imbl::HashMap<ClientId, Arc<Client>>,
+    resource_servers: Arc<ResourceServers>,
+}
+
+/// Resource servers are few and change rarely: they are indexed anew at each change.
+#[derive(Debug, Default)]
+struct ResourceServers {
+    by_id: HashMap<ResourceServerId, Arc<ResourceServer>>,
+    by_identifier: HashMap<ResourceIdentifier, ResourceServerId>,
+    /// Which enabled resource servers own a scope token.
+    owners: HashMap<Box<str>, Vec<ResourceServerId>>,
+}
+
+impl ResourceServers {
+    fn index(servers: Vec<ResourceServer>) -> Self {
+        let mut index = Self::default();
+        for server in servers {
+            let server = Arc::new(server);
+            if server.enabled {
+                for word in server.scope.words() {
+                    index.owners.entry(word.into()).or_default().push(server.id.clone());
+                }
+            }
+            index.by_identifier.insert(server.identifier.clone(), server.id.clone());
+            index.by_id.insert(server.id.clone(), server);
+        }
+        index
+    }
+}
+
+impl DirectoryView {
+    pub fn new(clients: Vec<Client>, resource_servers: Vec<ResourceServer>) -> Self {
+        Self {
+            clients: clients.into_iter().map(|client| (client.id.clone(), client.into())).collect(),
+            resource_servers: Arc::new(ResourceServers::index(resource_servers)),
+        }
+    }
+
+    pub fn find_client(&self, id: &str) -> Option<&Arc<Client>> {
+        self.clients.get(id)
+    }
+
+    pub fn find_resource_server(&self, id: &str) -> Option<&Arc<ResourceServer>> {
+        self.resource_servers.by_id.get(id)
+    }
+
+    /// The enabled resource server with this identifier.
+    pub fn find_audience(&self, identifier: &ResourceIdentifier) -> Option<&Arc<ResourceServer>> {
+        let id = self.resource_servers.by_identifier.get(identifier)?;
+        self.resource_servers.by_id.get(id).filter(|server| server.enabled)
+    }
+
+    /// The enabled resource servers that own any of these scope tokens.
+    pub fn owners(&self, scope: &Scope) -> BTreeSet<ResourceServerId> {
+        let owners = scope.words().filter_map(|word| self.resource_servers.owners.get(word));
+        owners.flatten().cloned().collect()
+    }
+
+    /// Every scope token that an enabled resource server owns.
+    pub fn scopes(&self) -> Scope {
+        self.resource_servers.owners.keys().cloned().collect()
+    }
+}
+
+/// Reads the directory along with the feed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DirectoryProjection;
+
+#[async_trait]
+impl Projection for DirectoryProjection {
+    type View = DirectoryView;
+
+    async fn read_all(&self, conn: &mut Connection) -> Result<DirectoryView, SqlError> {
+        Ok(DirectoryView::new(clients::list(conn).await?, resource_servers::list(conn).await?))
+    }
+
+    async fn catch_up(
+        &self,
+        conn: &mut Connection,
+        mut view: DirectoryView,
+        rows: &[RecordedChange],
+    ) -> Result<DirectoryView, SqlError> {
+        let mut changed = BTreeSet::new();
+        let mut servers_changed = false;
+        for row in rows {
+            match &row.entry.change {
+                Change::ClientChanged(id) => {
+                    changed.insert(id);
+                }
+                Change::ResourceServerChanged(_) => servers_changed = true,
+                _ => {}
+            }
+        }
+        if !changed.is_empty() {
+            let ids: Vec<_> = changed.iter().map(|id| id.as_str()).collect();
+            for id in &changed {
+                view.clients.remove(*id);
+            }
+            for client in clients::find_all(conn, &ids).await? {
+                view.clients.insert(client.id.clone(), client.into());
+            }
+        }
+        if servers_changed {
+            let servers = resource_servers::list(conn).await?;
+            view.resource_servers = Arc::new(ResourceServers::index(servers));
+        }
+        Ok(view)
+    }
+}

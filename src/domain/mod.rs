@@ -1,0 +1,13 @@
+//! The nouns, under everything: token strings, identifiers, scopes, clocks. Nothing here does I/O.
+
+pub mod base62;
+pub mod clock;
+pub mod duration;
+pub mod entropy;
+pub mod identifier;
+pub mod position;
+pub mod scope;
+pub mod secret;
+pub mod store;
+pub mod token;
+pub mod token_key;

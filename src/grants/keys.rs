@@ -1,0 +1,19 @@
+//! Redis keys: the one place that writes their names. `docs/REDIS-KEYS.md` describes them.
+//!
+//! Every key is built of our own random ids; no user input and no token is part of one.
+
+use crate::domain::identifier::GrantId;
+
+/// The key of the witness.
+pub const WITNESS: &[u8] = b"symbolon:witness";
+
+const GRANT_PREFIX: [u8; 2] = *b"g:";
+
+/// `g:` and the twelve bytes of the grant id: with Redis's own header, exactly 16 bytes.
+pub fn grant(id: GrantId) -> [u8; 2 + GrantId::BYTES] {
+    let mut key = [0; 2 + GrantId::BYTES];
+    for (byte, part) in key.iter_mut().zip(GRANT_PREFIX.iter().chain(id.as_bytes())) {
+        *byte = *part;
+    }
+    key
+}

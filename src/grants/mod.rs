@@ -1,0 +1,75 @@
+//! Grants: what is kept of each, and where.
+//!
+//! A grant is one record under one key. Every change of it is an insert or a compare-and-swap of
+//! that key, so any store that can do those two will serve, and a cluster of them too.
+
+pub mod keys;
+pub mod record;
+pub mod redis;
+pub mod sqlite;
+
+use async_trait::async_trait;
+
+pub use self::record::{AccessToken, EncodedRecord, GrantRecord, MalformedRecord};
+use crate::domain::clock::Timestamp;
+use crate::domain::identifier::GrantId;
+use crate::domain::position::{ChangeNumber, Position};
+pub use crate::domain::store::{StoreError, Witness};
+
+/// Where grant records are kept. Each method is atomic on one key.
+///
+/// The store is an allow-list: it says which grants exist, and is never asked what was revoked.
+/// Losing records makes tokens inactive, nothing else. A record may stay visible for some seconds
+/// after its end: readers go by the times inside it.
+#[async_trait]
+pub trait GrantStore: Send + Sync {
+    /// The record of a grant; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the store cannot be asked. Never means that the grant does not exist.
+    async fn load(&self, id: GrantId) -> Result<Option<EncodedRecord>, StoreError>;
+
+    /// Keeps a new grant until `expires_at`; `false`, with nothing changed, when the id is taken.
+    ///
+    /// # Errors
+    /// When the store did not confirm; the record may be there.
+    async fn insert(
+        &self,
+        id: GrantId,
+        record: &EncodedRecord,
+        expires_at: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// Replaces exactly `expected`; `false`, with nothing changed, when the record is another by
+    /// now or gone.
+    ///
+    /// # Errors
+    /// When the store did not confirm; the record may have been replaced.
+    async fn compare_and_swap(
+        &self,
+        id: GrantId,
+        expected: &EncodedRecord,
+        record: &EncodedRecord,
+        expires_at: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// Deletes a grant's record; whether there was one.
+    ///
+    /// # Errors
+    /// When the store did not confirm.
+    async fn remove(&self, id: GrantId) -> Result<bool, StoreError>;
+}
+
+/// Decides whether a store may be served from, by the witness found on a connection to it.
+#[async_trait]
+pub trait Admission: Send + Sync {
+    /// Judges a new connection, and brings a store that is behind up to date.
+    ///
+    /// # Errors
+    /// Why the store must not be served from.
+    async fn admit(&self, witness: Option<Position>) -> Result<(), String>;
+
+    /// Revocations at or below this number may have been forgotten: a store whose witness is
+    /// behind it must not be served from.
+    fn memory_floor(&self) -> ChangeNumber;
+}

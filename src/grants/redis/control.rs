@@ -1,0 +1,141 @@
+//! The few connections that are not for requests: the witness, the health check, the command line.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use deadpool_redis::{Connection, Hook, HookError, Pool};
+use redis::Script;
+
+use super::connector::{RedisUrl, explain, manager, verify};
+use crate::domain::clock::Clock;
+use crate::domain::identifier::GrantId;
+use crate::domain::position::Position;
+use crate::grants::{StoreError, Witness, keys};
+
+const CONNECTIONS: usize = 4;
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How far the wall clocks may be apart.
+pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(2);
+
+/// Deletes the records first and moves the mark last, so that a script that fails halfway has
+/// claimed nothing.
+const ADVANCE: &str = "\
+    if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end \
+    for i = 2, #KEYS do redis.call('DEL', KEYS[i]) end \
+    redis.call('SET', KEYS[1], ARGV[2]) \
+    return 1";
+
+/// A small pool for everything but requests.
+#[derive(Clone)]
+pub struct ControlPool {
+    pool: Pool,
+}
+
+/// What the health check asks of Redis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisHealth {
+    /// Redis must never evict a token to make room: `maxmemory-policy` is `noeviction`.
+    pub maxmemory_policy: Option<String>,
+    /// How far Redis's wall clock and ours are apart.
+    pub clock_skew: Duration,
+}
+
+impl ControlPool {
+    /// # Errors
+    /// When the address makes no sense.
+    pub fn new(url: &RedisUrl) -> Result<Self, StoreError> {
+        let verified = Hook::async_fn(|conn: &mut redis::aio::MultiplexedConnection, _| {
+            Box::pin(async move { verify(conn).await.map(drop).map_err(|error| HookError::message(error.0)) })
+        });
+        let pool = Pool::builder(manager(url)?)
+            .max_size(CONNECTIONS)
+            .runtime(deadpool_redis::Runtime::Tokio1)
+            .wait_timeout(Some(PATIENCE))
+            .create_timeout(Some(PATIENCE))
+            .recycle_timeout(Some(PATIENCE))
+            .post_create(verified)
+            .build()
+            .map_err(StoreError::new)?;
+        Ok(Self { pool })
+    }
+
+    async fn connection(&self) -> Result<Connection, StoreError> {
+        use deadpool_redis::PoolError;
+        self.pool.get().await.map_err(|error| match error {
+            PoolError::Backend(error) => StoreError::new(explain(&error)),
+            PoolError::PostCreateHook(HookError::Message(why)) => StoreError::new(why),
+            PoolError::Timeout(_) => StoreError::new("Redis does not answer in time"),
+            other => StoreError::new(other),
+        })
+    }
+
+    /// Asks Redis how it is.
+    ///
+    /// # Errors
+    /// When it cannot be asked, or is no primary.
+    pub async fn health(&self, clock: &dyn Clock) -> Result<RedisHealth, StoreError> {
+        let mut conn = self.connection().await?;
+        verify(&mut conn).await?;
+        let before = clock.unix_millis();
+        let mut ask = redis::pipe();
+        ask.cmd("TIME").cmd("INFO").arg("memory");
+        let ((seconds, micros), info): ((i64, i64), String) =
+            ask.query_async(&mut conn).await.map_err(|error| StoreError::new(explain(&error)))?;
+        let redis_millis = seconds * 1000 + micros / 1000;
+        let (early, late) = (before - redis_millis, redis_millis - clock.unix_millis());
+        let skew = u64::try_from(early.max(late).max(0)).unwrap_or(0);
+        let policy = info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
+        Ok(RedisHealth {
+            maxmemory_policy: policy.map(|policy| policy.trim().to_owned()),
+            clock_skew: Duration::from_millis(skew),
+        })
+    }
+
+    /// Reads a record, for the command line.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked.
+    pub async fn load(&self, id: GrantId) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut conn = self.connection().await?;
+        let mut get = redis::cmd("GET");
+        get.arg(&keys::grant(id));
+        get.query_async(&mut conn).await.map_err(|error| StoreError::new(explain(&error)))
+    }
+
+    /// Puts the witness where `recover` wants it, whatever it was.
+    ///
+    /// # Errors
+    /// When Redis did not confirm.
+    pub async fn reset_witness(&self, position: Position) -> Result<(), StoreError> {
+        let mut conn = self.connection().await?;
+        let mut set = redis::cmd("SET");
+        set.arg(keys::WITNESS).arg(&position.to_bytes());
+        set.query_async(&mut conn).await.map_err(|error| StoreError::new(explain(&error)))
+    }
+}
+
+#[async_trait]
+impl Witness for ControlPool {
+    async fn read(&self) -> Result<Option<Position>, StoreError> {
+        verify(&mut *self.connection().await?).await
+    }
+
+    async fn advance(
+        &self,
+        from: Option<Position>,
+        to: Position,
+        revoked: &[GrantId],
+    ) -> Result<bool, StoreError> {
+        let mut conn = self.connection().await?;
+        let script = Script::new(ADVANCE);
+        let mut invocation = script.key(keys::WITNESS);
+        for grant in revoked {
+            invocation.key(&keys::grant(*grant));
+        }
+        invocation.arg(from.map_or(Vec::new(), |from| from.to_bytes().to_vec()));
+        invocation.arg(&to.to_bytes());
+        let moved: i64 =
+            invocation.invoke_async(&mut *conn).await.map_err(|error| StoreError::new(explain(&error)))?;
+        Ok(moved == 1)
+    }
+}

@@ -1,0 +1,182 @@
+//! Grants in a SQLite file: the embedded default.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::{EncodedRecord, GrantStore, StoreError, Witness};
+use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::identifier::GrantId;
+use crate::domain::position::Position;
+use crate::sql::schema::{grants, witness};
+use crate::sql::{Database, SqlError, on};
+
+/// How much longer than a grant its record may be read, as in Redis.
+const KEEP_PAST_END: Duration = Duration::from_secs(5);
+/// Ended records are deleted once in so many inserts.
+const SWEEP_EVERY: u64 = 256;
+
+/// The grant store of the embedded default. Cheap to clone; all workers share it.
+#[derive(Clone)]
+pub struct SqliteGrants {
+    database: Database,
+    clock: Arc<dyn Clock>,
+    inserts: Arc<AtomicU64>,
+}
+
+impl SqliteGrants {
+    pub fn new(database: Database, clock: Arc<dyn Clock>) -> Self {
+        Self { database, clock, inserts: Arc::default() }
+    }
+
+    /// Puts the witness where `recover` wants it, whatever it was.
+    ///
+    /// # Errors
+    /// When SQLite did not confirm.
+    pub async fn reset_witness(&self, position: Position) -> Result<(), StoreError> {
+        let set = self.database.write(move |conn| Box::pin(set_witness(conn, position)));
+        set.await.map_err(StoreError::new)
+    }
+}
+
+fn end(expires_at: Timestamp) -> i64 {
+    (expires_at + KEEP_PAST_END).unix_seconds()
+}
+
+#[async_trait]
+impl GrantStore for SqliteGrants {
+    async fn load(&self, id: GrantId) -> Result<Option<EncodedRecord>, StoreError> {
+        let now = self.clock.now().unix_seconds();
+        let read = self.database.read(move |conn| {
+            Box::pin(async move {
+                let query = grants::table
+                    .find(id.as_bytes().to_vec())
+                    .filter(grants::expires_at.gt(now))
+                    .select(grants::record);
+                Ok(on!(conn, c => query.first::<Vec<u8>>(c).await.optional())?)
+            })
+        });
+        let found = read.await.map_err(StoreError::new)?;
+        Ok(found.map(EncodedRecord::from_bytes))
+    }
+
+    async fn insert(
+        &self,
+        id: GrantId,
+        record: &EncodedRecord,
+        expires_at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let record = record.as_bytes().to_vec();
+        let now = self.clock.now().unix_seconds();
+        let sweep = self.inserts.fetch_add(1, Ordering::Relaxed).is_multiple_of(SWEEP_EVERY);
+        let inserted = self.database.write(move |conn| {
+            Box::pin(async move {
+                let ended = grants::expires_at.le(now);
+                if sweep {
+                    let query = diesel::delete(grants::table.filter(ended));
+                    on!(conn, c => query.execute(c).await)?;
+                }
+                let query = diesel::insert_into(grants::table).values((
+                    grants::id.eq(id.as_bytes().to_vec()),
+                    grants::record.eq(record),
+                    grants::expires_at.eq(end(expires_at)),
+                ));
+                match on!(conn, c => query.execute(c).await).map_err(SqlError::from) {
+                    Ok(_) => Ok(true),
+                    Err(SqlError::Duplicate(_)) => Ok(false),
+                    Err(error) => Err(error),
+                }
+            })
+        });
+        inserted.await.map_err(StoreError::new)
+    }
+
+    async fn compare_and_swap(
+        &self,
+        id: GrantId,
+        expected: &EncodedRecord,
+        record: &EncodedRecord,
+        expires_at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let (expected, record) = (expected.as_bytes().to_vec(), record.as_bytes().to_vec());
+        let now = self.clock.now().unix_seconds();
+        let swapped = self.database.write(move |conn| {
+            Box::pin(async move {
+                let row = grants::table
+                    .find(id.as_bytes().to_vec())
+                    .filter(grants::record.eq(expected))
+                    .filter(grants::expires_at.gt(now));
+                let query = diesel::update(row)
+                    .set((grants::record.eq(record), grants::expires_at.eq(end(expires_at))));
+                Ok(on!(conn, c => query.execute(c).await)? == 1)
+            })
+        });
+        swapped.await.map_err(StoreError::new)
+    }
+
+    async fn remove(&self, id: GrantId) -> Result<bool, StoreError> {
+        let now = self.clock.now().unix_seconds();
+        let removed = self.database.write(move |conn| {
+            Box::pin(async move {
+                let row = grants::table.find(id.as_bytes().to_vec()).filter(grants::expires_at.gt(now));
+                Ok(on!(conn, c => diesel::delete(row).execute(c).await)? == 1)
+            })
+        });
+        removed.await.map_err(StoreError::new)
+    }
+}
+
+#[async_trait]
+impl Witness for SqliteGrants {
+    async fn read(&self) -> Result<Option<Position>, StoreError> {
+        let read = self.database.read(|conn| Box::pin(read_witness(conn)));
+        read.await.map_err(StoreError::new)
+    }
+
+    async fn advance(
+        &self,
+        from: Option<Position>,
+        to: Position,
+        revoked: &[GrantId],
+    ) -> Result<bool, StoreError> {
+        let ids: Vec<Vec<u8>> = revoked.iter().map(|id| id.as_bytes().to_vec()).collect();
+        let advanced = self.database.write(move |conn| {
+            Box::pin(async move {
+                if read_witness(conn).await? != from {
+                    return Ok(false);
+                }
+                // SQLite takes a limited number of parameters in one statement.
+                for ids in ids.chunks(500) {
+                    let rows = grants::table.filter(grants::id.eq_any(ids));
+                    on!(conn, c => diesel::delete(rows).execute(c).await)?;
+                }
+                set_witness(conn, to).await?;
+                Ok(true)
+            })
+        });
+        advanced.await.map_err(StoreError::new)
+    }
+}
+
+async fn read_witness(conn: &mut crate::sql::Connection) -> Result<Option<Position>, SqlError> {
+    let query = witness::table.select(witness::position);
+    let bytes = on!(conn, c => query.first::<Vec<u8>>(c).await.optional())?;
+    let position = bytes
+        .map(|bytes| Position::from_bytes(&bytes).ok_or_else(|| SqlError::unintelligible("the witness")));
+    position.transpose()
+}
+
+async fn set_witness(conn: &mut crate::sql::Connection, position: Position) -> Result<(), SqlError> {
+    let bytes = position.to_bytes().to_vec();
+    let query = diesel::insert_into(witness::table)
+        .values((witness::id.eq(1), witness::position.eq(&bytes)))
+        .on_conflict(witness::id)
+        .do_update()
+        .set(witness::position.eq(&bytes));
+    on!(conn, c => query.execute(c).await)?;
+    Ok(())
+}

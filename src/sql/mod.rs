@@ -1,0 +1,236 @@
+//! SQL: connections, transactions, schema and migrations, on SQLite and PostgreSQL.
+//!
+//! Queries are written once and run on either backend: [`on!`] expands the body for both
+//! connection types. Every unit of work runs on a runtime of its own, as a task that nobody
+//! cancels: a caller that goes away leaves a whole transaction behind, never half of one.
+
+mod error;
+pub mod migrations;
+mod postgres;
+pub mod schema;
+mod sqlite;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use diesel::sqlite::SqliteConnection;
+use diesel_async::pooled_connection::deadpool::{Object, Pool};
+use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
+
+pub use self::error::SqlError;
+pub use self::postgres::{Notifications, PostgresUrl};
+
+/// A SQLite connection whose calls run on the blocking threads of the runtime.
+pub type SqliteConn = SyncConnectionWrapper<SqliteConnection>;
+
+/// How long a unit of work waits for a free connection before SQL counts as unavailable.
+const WAIT_FOR_CONNECTION: Duration = Duration::from_secs(1);
+
+/// Where the database is.
+#[derive(Clone, Debug)]
+pub enum DatabaseUrl {
+    /// A SQLite file with the directory and the change feed.
+    Sqlite(PathBuf),
+    /// The embedded grant store: a SQLite file whose commits survive the process, and a power
+    /// failure up to the last checkpoint. Losing a grant makes its tokens inactive, nothing else.
+    SqliteGrants(PathBuf),
+    Postgres(PostgresUrl),
+}
+
+impl DatabaseUrl {
+    /// Reads `sqlite:PATH` or `postgres://user:password@host:port/database`.
+    ///
+    /// # Errors
+    /// What is wrong and what would be right; never shows the text itself, which may hold a
+    /// password.
+    pub fn parse(text: &str, ca: Option<PathBuf>) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if path.is_empty() {
+                return Err("names no file; write sqlite:PATH".to_owned());
+            }
+            return Ok(Self::Sqlite(path.into()));
+        }
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return PostgresUrl::parse(text, ca).map(Self::Postgres);
+        }
+        Err("is neither postgres://user:password@host:port/database nor sqlite:PATH".to_owned())
+    }
+}
+
+/// One pooled connection of either backend.
+pub enum Connection {
+    Sqlite(Object<SqliteConn>),
+    Postgres(Object<AsyncPgConnection>),
+}
+
+/// Runs a query on whichever backend `$conn` is: `on!(conn, c => query.execute(c).await)`.
+macro_rules! on {
+    ($conn:expr, $c:ident => $body:expr) => {
+        match $conn {
+            $crate::sql::Connection::Sqlite($c) => $body,
+            $crate::sql::Connection::Postgres($c) => $body,
+        }
+    };
+}
+pub(crate) use on;
+
+impl Connection {
+    /// Runs statements that both backends understand, without parameters.
+    ///
+    /// # Errors
+    /// When SQL fails.
+    pub async fn batch(&mut self, statements: &str) -> Result<(), SqlError> {
+        Ok(on!(self, c => c.batch_execute(statements).await)?)
+    }
+}
+
+/// What a transaction sees and holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Isolation {
+    /// One snapshot, read only.
+    ReadSnapshot,
+    /// One snapshot, and writes.
+    WriteSnapshot,
+    /// Each statement sees what has committed; writers wait for each other's locks.
+    Write,
+}
+
+/// A database and the runtime its work runs on. Cheap to clone.
+#[derive(Clone)]
+pub struct Database {
+    pool: DatabasePool,
+    runtime: Handle,
+    url: DatabaseUrl,
+}
+
+#[derive(Clone)]
+enum DatabasePool {
+    Sqlite(Pool<SqliteConn>),
+    Postgres(Pool<AsyncPgConnection>),
+}
+
+/// A unit of work: a closure over one connection, inside one transaction.
+pub type Unit<T> = Box<dyn for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, SqlError>> + Send>;
+
+impl Database {
+    /// Prepares a pool of at most `connections`; nothing is connected yet.
+    ///
+    /// # Errors
+    /// When the TLS configuration cannot be made.
+    pub fn new(url: &DatabaseUrl, connections: usize, runtime: Handle) -> Result<Self, SqlError> {
+        let pool = match url {
+            DatabaseUrl::Sqlite(path) => {
+                let pool = sqlite::pool(path, sqlite::DURABLE, connections);
+                DatabasePool::Sqlite(pool.map_err(SqlError::unavailable)?)
+            }
+            DatabaseUrl::SqliteGrants(path) => {
+                let pool = sqlite::pool(path, sqlite::QUICK, connections);
+                DatabasePool::Sqlite(pool.map_err(SqlError::unavailable)?)
+            }
+            DatabaseUrl::Postgres(url) => {
+                DatabasePool::Postgres(postgres::pool(url, connections).map_err(SqlError::unavailable)?)
+            }
+        };
+        Ok(Self { pool, runtime, url: url.clone() })
+    }
+
+    pub const fn url(&self) -> &DatabaseUrl {
+        &self.url
+    }
+
+    pub const fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// Reads in one snapshot of the database.
+    ///
+    /// # Errors
+    /// When SQL cannot be reached or the unit fails.
+    pub async fn read<T, F>(&self, unit: F) -> Result<T, SqlError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, SqlError>> + Send + 'static,
+    {
+        self.transact(Isolation::ReadSnapshot, Box::new(unit)).await
+    }
+
+    /// Reads and writes in one snapshot of the database; a row that another transaction has
+    /// changed since fails the unit.
+    ///
+    /// # Errors
+    /// When SQL cannot be reached or the unit fails.
+    pub async fn write_snapshot<T, F>(&self, unit: F) -> Result<T, SqlError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, SqlError>> + Send + 'static,
+    {
+        self.transact(Isolation::WriteSnapshot, Box::new(unit)).await
+    }
+
+    /// Writes; returns once the commit is durable.
+    ///
+    /// # Errors
+    /// When SQL cannot be reached or the unit fails, with nothing written;
+    /// [`SqlError::Uncertain`] when the commit's outcome is not known.
+    pub async fn write<T, F>(&self, unit: F) -> Result<T, SqlError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, SqlError>> + Send + 'static,
+    {
+        self.transact(Isolation::Write, Box::new(unit)).await
+    }
+
+    async fn transact<T: Send + 'static>(&self, isolation: Isolation, unit: Unit<T>) -> Result<T, SqlError> {
+        let pool = self.pool.clone();
+        let task = self.runtime.spawn(async move {
+            let mut conn = match &pool {
+                DatabasePool::Sqlite(pool) => {
+                    Connection::Sqlite(pool.get().await.map_err(SqlError::unavailable)?)
+                }
+                DatabasePool::Postgres(pool) => {
+                    Connection::Postgres(pool.get().await.map_err(SqlError::unavailable)?)
+                }
+            };
+            transaction(&mut conn, isolation, unit).await
+        });
+        // A panic inside the unit has rolled back with its connection; nothing is known of it here.
+        task.await.map_err(SqlError::unavailable)?
+    }
+}
+
+async fn transaction<T>(conn: &mut Connection, isolation: Isolation, unit: Unit<T>) -> Result<T, SqlError> {
+    let begin = match (isolation, &*conn) {
+        (Isolation::ReadSnapshot, Connection::Sqlite(_)) => "BEGIN DEFERRED",
+        (_, Connection::Sqlite(_)) => "BEGIN IMMEDIATE",
+        (Isolation::ReadSnapshot, Connection::Postgres(_)) => {
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        }
+        (Isolation::WriteSnapshot, Connection::Postgres(_)) => "BEGIN ISOLATION LEVEL REPEATABLE READ",
+        (Isolation::Write, Connection::Postgres(_)) => "BEGIN ISOLATION LEVEL READ COMMITTED",
+    };
+    conn.batch(begin).await?;
+    match unit(conn).await {
+        Ok(value) => match conn.batch("COMMIT").await {
+            Ok(()) => Ok(value),
+            Err(error) => {
+                abandon(conn).await;
+                Err(SqlError::Uncertain(error.to_string()))
+            }
+        },
+        Err(error) => {
+            abandon(conn).await;
+            Err(error)
+        }
+    }
+}
+
+/// Rolls back; a connection that cannot even do that is found closed by the pool.
+async fn abandon(conn: &mut Connection) {
+    if let Err(error) = conn.batch("ROLLBACK").await {
+        log::debug!("rollback failed: {error}");
+    }
+}

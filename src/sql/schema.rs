@@ -1,0 +1,123 @@
+//! The tables, in the types that SQLite and PostgreSQL share.
+
+diesel::table! {
+    /// One row: the head of the change feed.
+    feed (id) {
+        id -> Integer,
+        /// Sixteen random bytes that name the feed.
+        feed_id -> Binary,
+        /// Number of the last change.
+        number -> BigInt,
+        /// Chain value of the last change.
+        hash -> Binary,
+        /// Changes up to this number may be missing from `changes`.
+        purged_number -> BigInt,
+        /// The last change that `recover` wrote; 0 if there never was one.
+        recovered_number -> BigInt,
+        /// The longest lifetime of a grant ever configured, in seconds.
+        longest_lifetime -> BigInt,
+    }
+}
+
+diesel::table! {
+    changes (number) {
+        number -> BigInt,
+        kind -> Text,
+        /// What the change is about: a grant id, a client id, …
+        target -> Text,
+        /// For a revoked grant: its absolute end, in Unix seconds.
+        ends_at -> Nullable<BigInt>,
+        /// Wall clock of whoever wrote the change, in Unix seconds. Decides retention only.
+        recorded_at -> BigInt,
+        actor -> Text,
+        reason -> Nullable<Text>,
+        hash -> Binary,
+    }
+}
+
+diesel::table! {
+    kills (scope, target) {
+        scope -> Text,
+        target -> Text,
+        /// Grants of this set born below this number are dead.
+        number -> BigInt,
+    }
+}
+
+diesel::table! {
+    replicas (incarnation) {
+        incarnation -> Text,
+        name -> Text,
+        /// The change number this replica has published to its workers.
+        applied -> BigInt,
+        /// Grows with each renewal.
+        beat -> BigInt,
+        /// The replica's lease length, in milliseconds.
+        lease_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    token_keys (fingerprint) {
+        fingerprint -> Text,
+        /// When tokens were last made under this key, in Unix seconds, within minutes.
+        last_used_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    clients (id) {
+        id -> Text,
+        name -> Text,
+        public -> Bool,
+        /// Space-separated.
+        grant_types -> Text,
+        /// Space-separated.
+        scope -> Text,
+        /// Seconds; the server's default where it is missing.
+        access_token_ttl -> Nullable<BigInt>,
+        enabled -> Bool,
+        /// SHA-256.
+        secret_digest -> Nullable<Binary>,
+        previous_secret_digest -> Nullable<Binary>,
+        /// Unix seconds.
+        previous_secret_expires_at -> Nullable<BigInt>,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    resource_servers (id) {
+        id -> Text,
+        name -> Text,
+        /// The audience URI.
+        identifier -> Text,
+        /// Space-separated.
+        scope -> Text,
+        may_revoke -> Bool,
+        enabled -> Bool,
+        secret_digest -> Binary,
+        previous_secret_digest -> Nullable<Binary>,
+        previous_secret_expires_at -> Nullable<BigInt>,
+        created_at -> BigInt,
+    }
+}
+
+// The embedded grant store is a SQLite file of its own.
+
+diesel::table! {
+    grants (id) {
+        id -> Binary,
+        record -> Binary,
+        /// When the record may be deleted, in Unix seconds: some seconds after the grant's end.
+        expires_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    /// One row, once the store carries a witness.
+    witness (id) {
+        id -> Integer,
+        position -> Binary,
+    }
+}

@@ -1,0 +1,42 @@
+//! The harness that the tests stand on: real servers, real stores, and verbs.
+//!
+//! It speaks to Symbolon only as the outside world does: HTTP, the command line, signals. Every process it starts
+//! dies with the test process, however that ends.
+//!
+//! | module | what it gives |
+//! |---|---|
+//! | [`deployment`], [`actors`] | a whole installation, embedded or scaled out, with clients and resource servers |
+//! | [`symbolon`], [`cli`] | one server process; the command line |
+//! | [`redis`], [`postgres`] | the stores as real processes that can be killed, frozen and set back in time |
+//! | [`proxy`] | a network path between a server and its store that can be cut |
+//! | [`http`] | requests, answers, and raw bytes on a socket |
+//! | [`process`], [`scratch`], [`ports`], [`wait`], [`resp`], [`psql`], [`encoding`] | what the others are made of |
+
+#![allow(dead_code, reason = "each test binary uses a part of the harness")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "a test that cannot go on has to stop, and says where"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the harness measures and waits in real time; the server is told the time"
+)]
+
+pub mod actors;
+pub mod cli;
+pub mod deployment;
+pub mod encoding;
+pub mod http;
+pub mod ports;
+pub mod postgres;
+pub mod process;
+pub mod proxy;
+pub mod psql;
+pub mod redis;
+pub mod resp;
+pub mod scratch;
+pub mod symbolon;
+pub mod wait;
