@@ -1,1 +1,7 @@
-fn main() {}
+//! The `symbolon` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    symbolon::cli::run()
+}

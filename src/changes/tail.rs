@@ -9,7 +9,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use super::replica::Replica;
 use super::sql_feed::{CHANNEL, SqlFeed};
 use super::store::{FeedError, History, ReplicaRow};
-use super::witness::WitnessMover;
+use super::witness::{WitnessError, WitnessMover};
 use crate::sql::DatabaseUrl;
 
 /// The longest pause between two renewals.
@@ -29,7 +29,7 @@ pub struct LeaseStatus {
     /// What went wrong at the last try to join or renew; `None` when it went well.
     pub lease_error: Option<FeedError>,
     /// What was wrong with the witness at the last look.
-    pub witness_error: Option<String>,
+    pub witness_error: Option<WitnessError>,
     /// All replicas, as last seen.
     pub replicas: Vec<ReplicaRow>,
 }
@@ -176,7 +176,7 @@ impl<V: Clone + Send + Sync + 'static> Tail<V> {
         let (witness, status) = (Arc::clone(&self.witness), self.status.clone());
         async move {
             while !status.is_closed() {
-                let error = witness.catch_up().await.err().map(|error| error.to_string());
+                let error = witness.catch_up().await.err();
                 status.send_if_modified(|status| {
                     let changed = status.witness_error != error;
                     if changed {

@@ -184,6 +184,31 @@ impl Database {
         self.transact(Isolation::Write, Box::new(unit)).await
     }
 
+    /// The server's wall clock in Unix milliseconds; `None` for SQLite, which has none of its own.
+    /// Proves that SQL can be asked.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub async fn wall_clock(&self) -> Result<Option<i64>, SqlError> {
+        use diesel::sql_types::BigInt;
+        use diesel_async::RunQueryDsl;
+        self.read(|conn| {
+            Box::pin(async move {
+                match conn {
+                    Connection::Sqlite(c) => {
+                        let one = diesel::dsl::sql::<BigInt>("SELECT 1");
+                        Ok(one.get_result::<i64>(c).await.map(|_| None)?)
+                    }
+                    Connection::Postgres(c) => {
+                        let now = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+                        Ok(diesel::dsl::sql::<BigInt>(now).get_result::<i64>(c).await.map(Some)?)
+                    }
+                }
+            })
+        })
+        .await
+    }
+
     async fn transact<T: Send + 'static>(&self, isolation: Isolation, unit: Unit<T>) -> Result<T, SqlError> {
         let pool = self.pool.clone();
         let task = self.runtime.spawn(async move {

@@ -137,6 +137,21 @@ impl<P: Projection> Recorder for SqlFeed<P> {
 }
 
 impl<P: Projection> SqlFeed<P> {
+    /// Deletes every replica's row, for a replica that knows itself to be alone: whoever left them
+    /// has died.
+    ///
+    /// # Errors
+    /// When SQL fails.
+    pub async fn forget_replicas(&self) -> Result<(), FeedError> {
+        let forgotten = self.database.write(|conn| {
+            Box::pin(async move {
+                on!(conn, c => diesel::delete(replicas::table).execute(c).await)?;
+                Ok(())
+            })
+        });
+        Ok(forgotten.await?)
+    }
+
     async fn renew_in(
         &self,
         conn: &mut Connection,

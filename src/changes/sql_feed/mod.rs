@@ -12,7 +12,7 @@ use diesel::prelude::{Insertable, Queryable};
 use diesel_async::RunQueryDsl;
 
 pub use self::history::recover;
-pub use self::sequence::{record_in, record_longest_lifetime};
+pub use self::sequence::{lock_sequence, record_in, record_longest_lifetime};
 use super::change::{Change, Entry, RecordedChange};
 use super::snapshot::CannotApply;
 use super::store::FeedError;

@@ -53,6 +53,14 @@ pub async fn record_in(
     Ok(numbers)
 }
 
+/// Takes the lock that puts changes in order, before anything is read that the change rests on.
+///
+/// # Errors
+/// When SQL fails.
+pub async fn lock_sequence(conn: &mut Connection) -> Result<(), SqlError> {
+    lock_head(conn).await.map(drop)
+}
+
 async fn lock_head(conn: &mut Connection) -> Result<FeedRow, SqlError> {
     match conn {
         // The transaction began IMMEDIATE: it is the only writer already.

@@ -12,7 +12,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue, RedisError, ScriptInvocation};
 use tokio::sync::Notify;
 
-use super::connector::{Connector, RESPONSE_TIMEOUT, explain, verify};
+use super::connector::{Connector, RESPONSE_TIMEOUT, RedisUrl, explain, verify};
 use crate::domain::position::Position;
 use crate::grants::{Admission, StoreError};
 
@@ -40,13 +40,13 @@ impl Link {
     /// The link, down, and the supervisor that brings it up; to be spawned on the runtime of the
     /// worker that will use the link, and to end with it.
     pub fn new(
-        connector: Connector,
+        url: &RedisUrl,
         admission: Arc<dyn Admission>,
         read_timeout: Duration,
-    ) -> (Arc<Self>, impl Future<Output = ()> + Send) {
+    ) -> (Arc<Self>, impl Future<Output = ()> + Send + use<>) {
         let down = State::Down(StoreError::new("not connected to Redis yet"));
         let link = Arc::new(Self { state: RwLock::new(down), doubt: Notify::new(), read_timeout });
-        let supervisor = supervise(Arc::clone(&link), connector, admission);
+        let supervisor = supervise(Arc::clone(&link), Connector::new(url), admission);
         (link, supervisor)
     }
 
@@ -130,7 +130,11 @@ impl Link {
     }
 }
 
-async fn supervise(link: Arc<Link>, connector: Connector, admission: Arc<dyn Admission>) {
+async fn supervise(link: Arc<Link>, connector: Result<Connector, StoreError>, admission: Arc<dyn Admission>) {
+    let connector = match connector {
+        Ok(connector) => connector,
+        Err(why) => return link.set(State::Down(why)),
+    };
     let mut pause = FIRST_PAUSE;
     for number in 0.. {
         let connected = connect(&connector, admission.as_ref()).await;

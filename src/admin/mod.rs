@@ -1,0 +1,200 @@
+//! What an admin may do, for the command line and whatever comes beside it.
+//!
+//! Every act is one transaction: the directory's rows and the change that tells of them commit
+//! together, or not at all. After that it waits until every replica has confirmed.
+
+pub mod clients;
+pub mod resource_servers;
+pub mod tokens;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use crate::changes::{
+    Acknowledgement, Acknowledger, Actor, Change, Entry, FeedError, History, KillScope, Recorded, Recorder,
+    SqlFeed, WitnessError, WitnessMover, record_in,
+};
+use crate::directory::DirectoryProjection;
+use crate::domain::clock::Clock;
+use crate::domain::entropy::{Entropy, EntropyUnavailable};
+use crate::domain::identifier::MalformedIdentifier;
+use crate::domain::secret::UnsuitableSecret;
+use crate::grants::{MalformedRecord, StoreError};
+use crate::sql::{Connection, Database, SqlError};
+
+/// Why an act failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminError {
+    /// What was asked for makes no sense: why, and what would.
+    Invalid(String),
+    NotFound(String),
+    /// There is one already.
+    Exists(String),
+    Sql(SqlError),
+    Feed(FeedError),
+    Store(StoreError),
+    Witness(WitnessError),
+    Record(MalformedRecord),
+    Entropy(EntropyUnavailable),
+}
+
+impl fmt::Display for AdminError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(why) | Self::NotFound(why) | Self::Exists(why) => f.write_str(why),
+            Self::Sql(error) => error.fmt(f),
+            Self::Feed(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
+            Self::Witness(error) => error.fmt(f),
+            Self::Record(error) => error.fmt(f),
+            Self::Entropy(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for AdminError {}
+
+macro_rules! from {
+    ($($variant:ident($error:ty),)*) => {
+        $(impl From<$error> for AdminError {
+            fn from(error: $error) -> Self {
+                Self::$variant(error)
+            }
+        })*
+    };
+}
+
+from! {
+    Sql(SqlError),
+    Feed(FeedError),
+    Store(StoreError),
+    Witness(WitnessError),
+    Record(MalformedRecord),
+    Entropy(EntropyUnavailable),
+}
+
+impl From<MalformedIdentifier> for AdminError {
+    fn from(error: MalformedIdentifier) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
+impl From<UnsuitableSecret> for AdminError {
+    fn from(error: UnsuitableSecret) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
+/// The hands of an admin: one for each command.
+pub struct Admin {
+    database: Database,
+    feed: SqlFeed<DirectoryProjection>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    acknowledger: Acknowledger,
+    witness: WitnessMover,
+    actor: Actor,
+}
+
+/// A directory change: its unit of work, and the changes that tell of it.
+struct Act<T> {
+    value: T,
+    changes: Vec<Change>,
+}
+
+impl Admin {
+    pub fn new(
+        database: Database,
+        feed: SqlFeed<DirectoryProjection>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        witness: WitnessMover,
+        actor: Actor,
+    ) -> Self {
+        let acknowledger = Acknowledger::new(Arc::new(feed.clone()), Arc::clone(&clock));
+        Self { database, feed, clock, entropy, acknowledger, witness, actor }
+    }
+
+    /// Runs a unit of work and records its changes, in one transaction.
+    async fn act<T, F>(&self, unit: F) -> Result<(T, Recorded), AdminError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<Act<T>, SqlError>> + Send + 'static,
+    {
+        let (actor, now) = (self.actor.clone(), self.clock.now());
+        let acted = self.database.write(move |conn| {
+            Box::pin(async move {
+                let Act { value, changes } = unit(conn).await?;
+                let entry = |change| Entry { change, actor: actor.clone(), reason: None };
+                let numbers = record_in(conn, changes.into_iter().map(entry).collect(), now).await?;
+                Ok((value, numbers.into_iter().max().unwrap_or_default()))
+            })
+        });
+        let (value, number) = acted.await?;
+        Ok((value, Recorded { number, since: self.clock.boot() }))
+    }
+
+    /// Records a change that touches nothing but the feed.
+    async fn record(&self, change: Change, reason: Option<String>) -> Result<Recorded, AdminError> {
+        let entry = Entry { change, actor: self.actor.clone(), reason };
+        let numbers = self.feed.record(vec![entry]).await?;
+        let number = numbers.into_iter().max().unwrap_or_default();
+        Ok(Recorded { number, since: self.clock.boot() })
+    }
+
+    /// Kills every grant of a set that was born before now.
+    ///
+    /// # Errors
+    /// When SQL fails; the kill may have been recorded, and asking again is safe.
+    pub async fn kill(&self, scope: KillScope, reason: Option<String>) -> Result<Recorded, AdminError> {
+        self.record(Change::Killed(scope), reason).await
+    }
+
+    /// Looks once who has confirmed a change.
+    ///
+    /// # Errors
+    /// When SQL fails.
+    pub async fn look(&self, recorded: Recorded) -> Result<Acknowledgement, AdminError> {
+        Ok(self.acknowledger.look(recorded).await?)
+    }
+
+    /// Waits until every replica has confirmed, and moves the witness past the change if the grant
+    /// store can be reached.
+    ///
+    /// # Errors
+    /// When SQL fails to the end. The change is recorded all the same.
+    pub async fn settle(&self, recorded: Recorded) -> Result<Acknowledgement, AdminError> {
+        let longest = self.look(recorded).await;
+        let passed = tokio::time::timeout(Duration::from_secs(2), self.witness.pass(recorded.number));
+        if let Ok(Err(error)) = passed.await {
+            log::debug!("the witness is not moved past change {}: {error}", recorded.number);
+        }
+        if let Ok(acknowledgement) = longest
+            && acknowledgement.is_complete()
+        {
+            return Ok(acknowledgement);
+        }
+        // A lease is at most this long; then whoever has not confirmed cannot answer any more.
+        let patience = Duration::from_secs(24 * 3600);
+        Ok(self.acknowledger.wait(recorded, patience).await?)
+    }
+
+    /// Says that the database was restored to an older state; see [`crate::changes::recover`].
+    /// Returns the new position, which the witness must then be set to.
+    ///
+    /// # Errors
+    /// When SQL fails, or the grant store's witness cannot be read.
+    pub async fn recover(
+        &self,
+        seen: Option<crate::domain::position::Position>,
+        reason: Option<String>,
+    ) -> Result<crate::domain::position::Position, AdminError> {
+        let head = self.feed.head().await?;
+        let seen = seen.map_or(head.position.number, |seen| seen.number);
+        let entry = Entry { change: Change::Recovered, actor: self.actor.clone(), reason };
+        Ok(crate::changes::recover(&self.database, entry, seen, self.clock.now()).await?)
+    }
+}

@@ -1,0 +1,197 @@
+//! Resource servers, as an admin makes and changes them.
+
+use std::time::Duration;
+
+use super::clients::check_name;
+use super::{Act, Admin, AdminError};
+use crate::changes::{Change, Recorded, lock_sequence};
+use crate::directory::{Credentials, ResourceServer, resource_servers};
+use crate::domain::identifier::{ResourceIdentifier, ResourceServerId};
+use crate::domain::scope::Scope;
+use crate::domain::secret::PlainSecret;
+use crate::sql::SqlError;
+
+/// What a new resource server is to be.
+#[derive(Clone, Debug)]
+pub struct NewResourceServer {
+    pub name: String,
+    pub identifier: ResourceIdentifier,
+    pub scope: Scope,
+    pub may_revoke: bool,
+}
+
+/// What is to be different; `None` leaves it as it is.
+#[derive(Clone, Debug, Default)]
+pub struct ResourceServerUpdate {
+    pub name: Option<String>,
+    pub identifier: Option<ResourceIdentifier>,
+    pub scope: Option<Scope>,
+    pub may_revoke: Option<bool>,
+}
+
+fn explain(which: &str) -> impl FnOnce(AdminError) -> AdminError {
+    let which = which.to_owned();
+    move |error| match error {
+        AdminError::Sql(SqlError::NotFound) => AdminError::NotFound(format!(
+            "there is no resource server {which:?}; see: symbolon resource-server list"
+        )),
+        AdminError::Sql(SqlError::Duplicate(_)) => {
+            AdminError::Exists("there is a resource server with that name or identifier already".to_owned())
+        }
+        AdminError::Sql(SqlError::Refused(why)) => AdminError::Invalid(why),
+        error => error,
+    }
+}
+
+impl Admin {
+    /// Makes a resource server. The secret is shown here and never again.
+    ///
+    /// # Errors
+    /// [`AdminError::Exists`] when the name or identifier is taken.
+    pub async fn create_resource_server(
+        &self,
+        new: NewResourceServer,
+    ) -> Result<(ResourceServer, PlainSecret, Recorded), AdminError> {
+        check_name(&new.name)?;
+        let secret = PlainSecret::generate(self.entropy.as_ref())?;
+        let server = ResourceServer {
+            id: ResourceServerId::generate(self.entropy.as_ref())?,
+            name: new.name,
+            identifier: new.identifier,
+            scope: new.scope,
+            may_revoke: new.may_revoke,
+            enabled: true,
+            credentials: Credentials::new(secret.digest()),
+            created_at: self.clock.now(),
+        };
+        let (made, name) = (server.clone(), server.name.clone());
+        let ((), recorded) = self
+            .act(move |conn| {
+                Box::pin(async move {
+                    resource_servers::insert(conn, &made).await?;
+                    Ok(Act { value: (), changes: vec![Change::ResourceServerChanged(made.id)] })
+                })
+            })
+            .await
+            .map_err(explain(&name))?;
+        Ok((server, secret, recorded))
+    }
+
+    /// The resource server with this id, name or identifier.
+    ///
+    /// # Errors
+    /// [`AdminError::NotFound`] when there is none.
+    pub async fn resource_server(&self, which: &str) -> Result<ResourceServer, AdminError> {
+        let id = which.to_owned();
+        let found = self
+            .database
+            .read(move |conn| Box::pin(async move { resource_servers::require(conn, &id).await }));
+        found.await.map_err(AdminError::from).map_err(explain(which))
+    }
+
+    /// All resource servers, by name.
+    ///
+    /// # Errors
+    /// When SQL fails.
+    pub async fn resource_servers(&self) -> Result<Vec<ResourceServer>, AdminError> {
+        Ok(self.database.read(|conn| Box::pin(resource_servers::list(conn))).await?)
+    }
+
+    /// Changes a resource server. Tokens issued before are judged by what it owns now.
+    ///
+    /// # Errors
+    /// [`AdminError::NotFound`] when there is none.
+    pub async fn update_resource_server(
+        &self,
+        which: &str,
+        update: ResourceServerUpdate,
+    ) -> Result<(ResourceServer, Recorded), AdminError> {
+        if let Some(name) = &update.name {
+            check_name(name)?;
+        }
+        self.alter_resource_server(which, move |server| {
+            let ResourceServerUpdate { name, identifier, scope, may_revoke } = update;
+            server.name = name.unwrap_or_else(|| server.name.clone());
+            server.identifier = identifier.unwrap_or_else(|| server.identifier.clone());
+            server.scope = scope.unwrap_or_else(|| server.scope.clone());
+            server.may_revoke = may_revoke.unwrap_or(server.may_revoke);
+        })
+        .await
+    }
+
+    /// Gives a resource server a new secret; the old one is good for `overlap` more.
+    ///
+    /// # Errors
+    /// [`AdminError::NotFound`] when there is none.
+    pub async fn rotate_resource_server_secret(
+        &self,
+        which: &str,
+        overlap: Duration,
+    ) -> Result<(ResourceServer, PlainSecret, Recorded), AdminError> {
+        let secret = PlainSecret::generate(self.entropy.as_ref())?;
+        let (digest, now) = (secret.digest(), self.clock.now());
+        let (server, recorded) = self
+            .alter_resource_server(which, move |server| {
+                server.credentials = server.credentials.rotate(digest, overlap, now);
+            })
+            .await?;
+        Ok((server, secret, recorded))
+    }
+
+    /// Disables a resource server, which may then ask about nothing, or enables it.
+    ///
+    /// # Errors
+    /// [`AdminError::NotFound`] when there is none.
+    pub async fn enable_resource_server(
+        &self,
+        which: &str,
+        enabled: bool,
+    ) -> Result<(ResourceServer, Recorded), AdminError> {
+        self.alter_resource_server(which, move |server| server.enabled = enabled).await
+    }
+
+    /// Deletes a resource server.
+    ///
+    /// # Errors
+    /// [`AdminError::NotFound`] when there is none.
+    pub async fn delete_resource_server(
+        &self,
+        which: &str,
+    ) -> Result<(ResourceServer, Recorded), AdminError> {
+        let id = which.to_owned();
+        self.act(move |conn| {
+            Box::pin(async move {
+                let server = resource_servers::require(conn, &id).await?;
+                resource_servers::delete(conn, &server.id).await?;
+                let changes = vec![Change::ResourceServerChanged(server.id.clone())];
+                Ok(Act { value: server, changes })
+            })
+        })
+        .await
+        .map_err(explain(which))
+    }
+
+    async fn alter_resource_server<F>(
+        &self,
+        which: &str,
+        alter: F,
+    ) -> Result<(ResourceServer, Recorded), AdminError>
+    where
+        F: FnOnce(&mut ResourceServer) + Send + 'static,
+    {
+        let id = which.to_owned();
+        self.act(move |conn| {
+            Box::pin(async move {
+                // Two admins at once: the second waits here and alters what the first has made.
+                lock_sequence(conn).await?;
+                let mut server = resource_servers::require(conn, &id).await?;
+                alter(&mut server);
+                resource_servers::update(conn, &server).await?;
+                let changes = vec![Change::ResourceServerChanged(server.id.clone())];
+                Ok(Act { value: server, changes })
+            })
+        })
+        .await
+        .map_err(explain(which))
+    }
+}

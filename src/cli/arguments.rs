@@ -1,0 +1,373 @@
+//! The commands and their arguments.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::builder::StyledStr;
+use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::config::{Flags, SETTINGS};
+use crate::domain::{duration, scope};
+
+/// A stateful OAuth 2.0 authorization server.
+#[derive(Debug, Parser)]
+#[command(name = "symbolon", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+    /// Configuration file (TOML)
+    #[arg(long, global = true, value_name = "PATH", help_heading = "Settings")]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub settings: SettingFlags,
+    /// Print one JSON document on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Try it: embedded stores, a demonstration client, and commands to paste
+    Quickstart,
+    /// Run the server
+    Serve,
+    /// Bring the database's schema up to this version's
+    Migrate,
+    /// Make and change clients
+    #[command(subcommand)]
+    Client(ClientCommand),
+    /// Make and change resource servers
+    #[command(subcommand)]
+    ResourceServer(ResourceServerCommand),
+    /// Find and kill single tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Revoke everything of a client, or of everybody
+    Revoke(RevokeEverything),
+    /// Token keys
+    #[command(subcommand)]
+    TokenKey(TokenKeyCommand),
+    /// The effective configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// After the database (or the data directory) was restored to an older state: revoke everything
+    /// that was issued before, and go on
+    Recover(Destructive),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ClientCommand {
+    /// Make a client; its secret is shown once
+    Create(CreateClient),
+    /// List all clients
+    List,
+    /// Show a client
+    Show(Which),
+    /// Change a client
+    Update(UpdateClient),
+    /// Give a client a new secret, shown once
+    RotateSecret(RotateSecret),
+    /// Disable a client and revoke all its tokens
+    Disable(Which),
+    /// Enable a client; its old tokens stay revoked
+    Enable(Which),
+    /// Delete a client and revoke all its tokens
+    Delete(Which),
+}
+
+#[derive(Debug, Args)]
+pub struct Which {
+    /// Its id, or its name
+    #[arg(value_name = "ID")]
+    pub id: String,
+}
+
+#[derive(Debug, Args)]
+pub struct CreateClient {
+    /// A name for people
+    pub name: String,
+    /// A grant type that it may use; may be repeated
+    #[arg(long = "grant", value_name = "GRANT_TYPE")]
+    pub grants: Vec<String>,
+    /// The scope that it may ask for, in one string: "notes:read notes:write"
+    #[arg(long, default_value = "")]
+    pub scope: String,
+    /// It cannot keep a secret (a browser or mobile application)
+    #[arg(long)]
+    pub public: bool,
+    /// Lifetime of its access tokens, such as 15m [default: the server's]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub access_token_ttl: Option<Duration>,
+    /// Choose its id [default: one is made]
+    #[arg(long, value_name = "ID")]
+    pub client_id: Option<String>,
+    /// Read its secret from standard input [default: one is made]
+    #[arg(long)]
+    pub secret_stdin: bool,
+    /// Succeed if a client of this name, or with the id chosen, exists; its secret is not shown
+    #[arg(long)]
+    pub if_not_exists: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct UpdateClient {
+    #[command(flatten)]
+    pub which: Which,
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The grant types that it may use from now on; may be repeated
+    #[arg(long = "grant", value_name = "GRANT_TYPE")]
+    pub grants: Vec<String>,
+    /// The scope that it may ask for from now on; tokens it holds are narrowed to it
+    #[arg(long)]
+    pub scope: Option<String>,
+    /// Lifetime of its access tokens, or "default"
+    #[arg(long, value_name = "DURATION")]
+    pub access_token_ttl: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RotateSecret {
+    #[command(flatten)]
+    pub which: Which,
+    /// How long the old secret stays good, such as 24h
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration::parse)]
+    pub overlap: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ResourceServerCommand {
+    /// Make a resource server; its secret is shown once
+    Create(CreateResourceServer),
+    /// List all resource servers
+    List,
+    /// Show a resource server
+    Show(Which),
+    /// Change a resource server
+    Update(UpdateResourceServer),
+    /// Give a resource server a new secret, shown once
+    RotateSecret(RotateSecret),
+    /// Disable a resource server: it may ask about nothing
+    Disable(Which),
+    /// Enable a resource server
+    Enable(Which),
+    /// Delete a resource server
+    Delete(Which),
+}
+
+#[derive(Debug, Args)]
+pub struct CreateResourceServer {
+    /// A name for people
+    pub name: String,
+    /// The URI that names it as an audience
+    #[arg(long, value_name = "URI")]
+    pub identifier: String,
+    /// The scopes that it owns, in one string: "notes:read notes:write"
+    #[arg(long)]
+    pub scope: String,
+    /// It may not revoke tokens
+    #[arg(long)]
+    pub no_revoke: bool,
+    /// Succeed if a resource server of this name exists; its secret is not shown
+    #[arg(long)]
+    pub if_not_exists: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct UpdateResourceServer {
+    #[command(flatten)]
+    pub which: Which,
+    #[arg(long)]
+    pub name: Option<String>,
+    #[arg(long, value_name = "URI")]
+    pub identifier: Option<String>,
+    /// The scopes that it owns from now on
+    #[arg(long)]
+    pub scope: Option<String>,
+    /// It may not revoke tokens from now on
+    #[arg(long, conflicts_with = "may_revoke")]
+    pub no_revoke: bool,
+    /// It may revoke tokens from now on
+    #[arg(long)]
+    pub may_revoke: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Show whose a token is, and whether it lives
+    Inspect(InspectToken),
+    /// Revoke tokens and their whole grants, everywhere
+    Revoke(RevokeTokens),
+}
+
+#[derive(Debug, Args)]
+pub struct InspectToken {
+    /// A token, its first 21 characters or more, or a grant id; - reads it from standard input
+    pub part: String,
+    /// Say why this resource server sees it inactive
+    #[arg(long = "as", value_name = "RESOURCE-SERVER")]
+    pub at: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RevokeTokens {
+    /// Tokens, their first 21 characters or more, or grant ids; - reads them from standard input,
+    /// one a line, which keeps a leaked token out of the shell's history
+    #[arg(value_name = "PART", required_unless_present = "file")]
+    pub parts: Vec<String>,
+    /// Read them from a file, one a line
+    #[arg(long, value_name = "PATH")]
+    pub file: Option<PathBuf>,
+    #[command(flatten)]
+    pub destructive: Destructive,
+}
+
+#[derive(Debug, Args)]
+pub struct RevokeEverything {
+    #[command(flatten)]
+    pub whose: Whose,
+    #[command(flatten)]
+    pub destructive: Destructive,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Whose {
+    /// Everything of this client
+    #[arg(long, value_name = "ID")]
+    pub client: Option<String>,
+    /// Everything of everybody
+    #[arg(long)]
+    pub everything: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Destructive {
+    /// Why, for those who ask later
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TokenKeyCommand {
+    /// Make a token key
+    Generate,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Check the configuration and show it, secrets masked
+    Check {
+        /// Try every store, and say what is wrong
+        #[arg(long)]
+        connect: bool,
+    },
+}
+
+/// Every setting as a flag, made from the table of settings.
+#[derive(Debug, Default)]
+pub struct SettingFlags(pub Flags);
+
+impl FromArgMatches for SettingFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut flags = Flags::new();
+        for setting in SETTINGS {
+            if let Ok(Some(value)) = matches.try_get_one::<String>(setting.name) {
+                flags.insert(setting.name, value.clone());
+            }
+        }
+        Ok(Self(flags))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for SettingFlags {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        SETTINGS.iter().fold(command, |command, setting| {
+            let default = setting.default.filter(|text| !text.is_empty());
+            let default = default.map(|text| format!(" [default: {text}]")).unwrap_or_default();
+            let help = format!("{} [{}]{default}", setting.help, setting.variable());
+            command.arg(
+                Arg::new(setting.name)
+                    .long(setting.flag())
+                    .value_name("VALUE")
+                    .global(true)
+                    .help(StyledStr::from(help))
+                    .help_heading("Settings"),
+            )
+        })
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+/// The whole command line. Only the commands that run the server show its settings: elsewhere they
+/// work, but would bury what the command is about.
+pub fn command() -> clap::Command {
+    hide_settings(Arguments::command())
+}
+
+fn hide_settings(command: clap::Command) -> clap::Command {
+    let serves = matches!(command.get_name(), "serve" | "quickstart");
+    let command = command.mut_subcommands(|subcommand| {
+        let serves = serves || matches!(subcommand.get_name(), "serve" | "quickstart");
+        if serves { subcommand } else { hide_settings(subcommand) }
+    });
+    command.mut_args(|argument| {
+        let is_setting = SETTINGS.iter().any(|setting| setting.name == argument.get_id().as_str());
+        if is_setting { argument.hide(true) } else { argument }
+    })
+}
+
+/// Prints what is wrong with the arguments, or the help that was asked for.
+pub fn exit(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind;
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            print(error);
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            print(error);
+            ExitCode::from(2)
+        }
+        _ => {
+            // The first paragraph says what is wrong; the rest is for those who call --help.
+            let text = error.to_string();
+            let paragraph: Vec<&str> = text.lines().take_while(|line| !line.trim().is_empty()).collect();
+            let tip = text.lines().find(|line| line.trim_start().starts_with("tip:")).unwrap_or_default();
+            let line = paragraph.join(" ").split_whitespace().collect::<Vec<_>>().join(" ");
+            let tip = tip.trim();
+            let separator = if tip.is_empty() { "" } else { "; " };
+            super::output::Output::new(false)
+                .error(&format!("{}{separator}{tip}", line.trim_start_matches("error: ")));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn print(error: &clap::Error) {
+    // A closed pipe is the reader's choice.
+    error.print().ok();
+}
+
+/// Reads a scope that may be empty.
+pub fn read_scope(text: &str) -> Result<scope::Scope, super::CliError> {
+    if text.is_empty() {
+        return Ok(scope::Scope::default());
+    }
+    scope::Scope::parse(text).map_err(|error| super::CliError::Usage(format!("--scope {text:?}: {error}")))
+}

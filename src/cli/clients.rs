@@ -1,0 +1,233 @@
+//! `client …`
+
+use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::CliError;
+use super::arguments::{ClientCommand, CreateClient, UpdateClient, read_scope};
+use super::context::{Context, confirmations};
+use super::output::{Output, columns, moment, table};
+use crate::admin::AdminError;
+use crate::admin::clients::{ClientUpdate, NewClient};
+use crate::directory::{Client, GrantType};
+use crate::domain::duration;
+use crate::domain::identifier::ClientId;
+use crate::domain::secret::PlainSecret;
+
+pub fn run(command: ClientCommand, context: &Context, output: &Output) -> Result<ExitCode, CliError> {
+    let admin = &context.admin;
+    match command {
+        ClientCommand::Create(create) => return run_create(create, context, output),
+        ClientCommand::List => {
+            let clients = context.block_on(admin.clients())?;
+            let rows: Vec<_> = clients.iter().map(row).collect();
+            let documents: Vec<_> = clients.iter().map(document).collect();
+            output.result(&columns(&["ID", "NAME", "STATE", "GRANTS", "SCOPE"], &rows), &json!(documents));
+        }
+        ClientCommand::Show(which) => {
+            let client = context.block_on(admin.client(&which.id))?;
+            output.result(&describe(&client), &document(&client));
+        }
+        ClientCommand::Update(update) => {
+            let id = update.which.id.clone();
+            let (client, recorded) = context.block_on(admin.update_client(&id, read_update(update)?))?;
+            let known = confirmations(&context.settle(recorded, output)?);
+            output.result(&format!("{}\nupdated: {known}", describe(&client)), &document(&client));
+        }
+        ClientCommand::RotateSecret(rotate) => {
+            let rotated = admin.rotate_client_secret(&rotate.which.id, None, rotate.overlap);
+            let (client, secret, recorded) = context.block_on(rotated)?;
+            let known = confirmations(&context.settle(recorded, output)?);
+            let old = match rotate.overlap.is_zero() {
+                true => "the old secret is refused now".to_owned(),
+                false => format!("the old secret is good for {} more", duration::format(rotate.overlap)),
+            };
+            let rows = [("client_id", client.id.to_string()), ("client_secret", secret.expose().to_owned())];
+            let text = format!("{}\nThe secret is shown this once; {old}: {known}", table(&rows));
+            output
+                .result(&text, &json!({ "client_id": client.id.as_str(), "client_secret": secret.expose() }));
+        }
+        ClientCommand::Disable(which) => {
+            let (client, recorded) = context.block_on(admin.enable_client(&which.id, false))?;
+            let known = confirmations(&context.settle(recorded, output)?);
+            let text = format!("client {} is disabled and all its tokens are revoked: {known}", client.id);
+            output.result(&text, &document(&client));
+        }
+        ClientCommand::Enable(which) => {
+            let (client, recorded) = context.block_on(admin.enable_client(&which.id, true))?;
+            let known = confirmations(&context.settle(recorded, output)?);
+            let text = format!("client {} is enabled; its old tokens stay revoked: {known}", client.id);
+            output.result(&text, &document(&client));
+        }
+        ClientCommand::Delete(which) => {
+            let (client, recorded) = context.block_on(admin.delete_client(&which.id))?;
+            let known = confirmations(&context.settle(recorded, output)?);
+            let text = format!("client {} is deleted and all its tokens are revoked: {known}", client.id);
+            output.result(&text, &json!({}));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_create(create: CreateClient, context: &Context, output: &Output) -> Result<ExitCode, CliError> {
+    let if_not_exists = create.if_not_exists;
+    let name = create.name.clone();
+    let new = read_new(create)?;
+    let wanted = new.id.as_ref().map_or(name, ToString::to_string);
+    let created = context.block_on(context.admin.create_client(new));
+    let (client, secret, recorded) = match created {
+        Err(AdminError::Exists(_)) if if_not_exists => {
+            let client = context.block_on(context.admin.client(&wanted))?;
+            let text = format!(
+                "{}\nThere is one already; its secret is not kept, only its digest.",
+                describe(&client)
+            );
+            output.result(&text, &json!({ "client_id": client.id.as_str() }));
+            return Ok(ExitCode::SUCCESS);
+        }
+        Err(AdminError::Exists(why)) => {
+            return Err(CliError::Failed(format!(
+                "{why}: {wanted:?}; with --if-not-exists that is no failure"
+            )));
+        }
+        created => created?,
+    };
+    let known = confirmations(&context.settle(recorded, output)?);
+    let mut rows = vec![("client_id", client.id.to_string())];
+    let mut result = json!({ "client_id": client.id.as_str() });
+    let mut note = "A public client has no secret";
+    if let Some(secret) = &secret {
+        rows.push(("client_secret", secret.expose().to_owned()));
+        if let Some(result) = result.as_object_mut() {
+            result.insert("client_secret".to_owned(), secret.expose().into());
+        }
+        note = "The secret is shown this once";
+    }
+    output.result(&format!("{}\n{note}: {known}", table(&rows)), &result);
+    warn_of_orphans(&client, context, output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A scope that no resource server owns is of no use to anybody yet.
+fn warn_of_orphans(client: &Client, context: &Context, output: &Output) -> Result<(), CliError> {
+    let servers = context.block_on(context.admin.resource_servers())?;
+    let owned = |word: &&str| servers.iter().any(|server| server.scope.contains(word));
+    let orphans: Vec<&str> = client.scope.words().filter(|word| !owned(word)).collect();
+    if !orphans.is_empty() {
+        output.progress(&format!(
+            "note: no resource server owns {}; tokens with it are active nowhere until one does",
+            orphans.join(" ")
+        ));
+    }
+    Ok(())
+}
+
+fn read_grants(grants: &[String]) -> Result<BTreeSet<GrantType>, CliError> {
+    let read = |text: &String| {
+        GrantType::parse(text).ok_or_else(|| {
+            let known: Vec<_> = GrantType::ALL.iter().map(|grant| grant.as_str()).collect();
+            CliError::Usage(format!("--grant {text:?} is not supported; write {}", known.join(" or ")))
+        })
+    };
+    grants.iter().map(read).collect()
+}
+
+fn read_new(create: CreateClient) -> Result<NewClient, CliError> {
+    if create.access_token_ttl.is_some_and(|ttl| ttl.as_secs() == 0) {
+        return Err(CliError::Usage("--access-token-ttl must be 1s or more".to_owned()));
+    }
+    let id = create.client_id.as_deref().map(ClientId::parse).transpose();
+    let secret = match create.secret_stdin {
+        true => Some(read_secret()?),
+        false => None,
+    };
+    Ok(NewClient {
+        name: create.name,
+        id: id.map_err(|error| CliError::Usage(format!("--client-id: {error}")))?,
+        public: create.public,
+        grant_types: read_grants(&create.grants)?,
+        scope: read_scope(&create.scope)?,
+        access_token_ttl: create.access_token_ttl,
+        secret,
+    })
+}
+
+/// Reads a secret from standard input; one newline at its end is dropped.
+fn read_secret() -> Result<PlainSecret, CliError> {
+    let mut text = zeroize::Zeroizing::new(String::new());
+    let read = std::io::stdin().take(64 * 1024).read_to_string(&mut text);
+    read.map_err(|error| CliError::Failed(format!("standard input cannot be read: {error}")))?;
+    let secret = text.strip_suffix('\n').unwrap_or(&text);
+    PlainSecret::bring(secret).map_err(|error| CliError::Usage(format!("--secret-stdin: {error}")))
+}
+
+fn read_update(update: UpdateClient) -> Result<ClientUpdate, CliError> {
+    let ttl = match update.access_token_ttl.as_deref() {
+        None => None,
+        Some("default") => Some(None),
+        Some(text) => {
+            let ttl = duration::parse(text)
+                .map_err(|error| CliError::Usage(format!("--access-token-ttl {text:?}: {error}")))?;
+            if ttl.as_secs() == 0 {
+                return Err(CliError::Usage("--access-token-ttl must be 1s or more".to_owned()));
+            }
+            Some(Some(ttl))
+        }
+    };
+    let grants = if update.grants.is_empty() { None } else { Some(read_grants(&update.grants)?) };
+    let scope = update.scope.as_deref().map(read_scope).transpose()?;
+    if update.name.is_none() && grants.is_none() && scope.is_none() && ttl.is_none() {
+        let why = "nothing to update: give --name, --grant, --scope or --access-token-ttl";
+        return Err(CliError::Usage(why.to_owned()));
+    }
+    Ok(ClientUpdate { name: update.name, grant_types: grants, scope, access_token_ttl: ttl })
+}
+
+fn state(client: &Client) -> &'static str {
+    if client.enabled { "enabled" } else { "disabled" }
+}
+
+fn grants(client: &Client) -> String {
+    client.grant_types.iter().map(|grant| grant.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+fn row(client: &Client) -> Vec<String> {
+    let scope = client.scope.to_string();
+    vec![client.id.to_string(), client.name.clone(), state(client).to_owned(), grants(client), scope]
+}
+
+fn describe(client: &Client) -> String {
+    let kind = if client.credentials.is_some() { "confidential" } else { "public" };
+    let ttl = client.access_token_ttl.map_or_else(|| "the server's default".to_owned(), duration::format);
+    let mut rows = vec![
+        ("client_id", client.id.to_string()),
+        ("name", client.name.clone()),
+        ("kind", kind.to_owned()),
+        ("state", state(client).to_owned()),
+        ("grants", grants(client)),
+        ("scope", client.scope.to_string()),
+        ("access token ttl", ttl),
+        ("created", moment(client.created_at.unix_seconds())),
+    ];
+    if let Some(at) = client.credentials.as_ref().and_then(crate::directory::Credentials::previous_expires_at)
+    {
+        rows.push(("old secret ends", moment(at.unix_seconds())));
+    }
+    table(&rows)
+}
+
+fn document(client: &Client) -> Value {
+    json!({
+        "client_id": client.id.as_str(),
+        "name": client.name,
+        "public": client.credentials.is_none(),
+        "enabled": client.enabled,
+        "grant_types": client.grant_types.iter().map(|grant| grant.as_str()).collect::<Vec<_>>(),
+        "scope": client.scope.to_string(),
+        "access_token_ttl": client.access_token_ttl.map(|ttl| ttl.as_secs()),
+        "created_at": client.created_at.unix_seconds(),
+    })
+}

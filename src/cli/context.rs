@@ -1,0 +1,105 @@
+//! What a command works with: the opened stores, a runtime, and waiting for confirmations.
+
+use tokio::runtime::Runtime;
+
+use super::{CliError, Output};
+use crate::admin::{Admin, AdminError};
+use crate::changes::{Acknowledgement, Actor, Recorded, Standing};
+use crate::config::{Config, Sources};
+use crate::sql::migrations::SchemaState;
+use crate::startup::Stores;
+use crate::telemetry::logging;
+
+/// An opened configuration.
+pub struct Context {
+    pub stores: Stores,
+    pub admin: Admin,
+    runtime: Runtime,
+}
+
+impl Context {
+    /// Reads the configuration and opens its stores.
+    pub fn open(sources: &Sources) -> Result<Self, CliError> {
+        let config = Config::load(sources)?;
+        // A command speaks for itself; its log is for when something must be looked into.
+        let filter = if config.log == "info" { "error" } else { config.log.as_str() };
+        logging::install(filter, config.log_format == crate::config::LogFormat::Json)
+            .map_err(|why| CliError::Usage(format!("SYMBOLON_LOG {why}")))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.map_err(|error| CliError::Failed(error.to_string()))?;
+        let stores = Stores::open(&config, runtime.handle().clone())?;
+        let failed = |error: crate::sql::SqlError| CliError::Failed(error.to_string());
+        runtime.block_on(stores.migrate_embedded()).map_err(failed)?;
+        let admin = stores.admin(Actor::command_line());
+        Ok(Self { stores, admin, runtime })
+    }
+
+    /// The same, for commands that need the schema of this version.
+    pub fn open_migrated(sources: &Sources) -> Result<Self, CliError> {
+        let context = Self::open(sources)?;
+        match context.block_on(context.stores.schema_state()) {
+            Ok(SchemaState::Current) => Ok(context),
+            Ok(other) => Err(CliError::Failed(other.to_string())),
+            Err(error) => Err(CliError::Failed(error.to_string())),
+        }
+    }
+
+    pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// Waits until every replica has confirmed a change, and says on the way who has not.
+    pub fn settle(&self, recorded: Recorded, output: &Output) -> Result<Acknowledgement, CliError> {
+        let settled = self.block_on(async {
+            let first = self.admin.look(recorded).await?;
+            let pending: Vec<&str> = first.pending().collect();
+            if !pending.is_empty() {
+                tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+                let second = self.admin.look(recorded).await?;
+                let pending: Vec<&str> = second.pending().collect();
+                if !pending.is_empty() {
+                    output.progress(&format!(
+                        "recorded as change {}; waiting for {} (at most the length of its lease)",
+                        recorded.number,
+                        pending.join(", ")
+                    ));
+                }
+            }
+            self.admin.settle(recorded).await
+        });
+        settled.map_err(|error: AdminError| {
+            CliError::Failed(format!(
+                "the change is recorded, but who has confirmed it is not known: {error}"
+            ))
+        })
+    }
+}
+
+/// Who has confirmed, for people.
+pub fn confirmations(acknowledgement: &Acknowledgement) -> String {
+    let applied = |(_, standing): &&(String, Standing)| *standing == Standing::Applied;
+    let confirmed = acknowledgement.replicas.iter().filter(applied).count();
+    let expired = acknowledgement.replicas.len() - confirmed;
+    let millis = acknowledgement.took.as_millis();
+    match (confirmed, expired) {
+        (0, 0) => "no replica is running".to_owned(),
+        (confirmed, 0) => format!("confirmed by {confirmed} replica(s) in {millis} ms"),
+        (confirmed, expired) => format!(
+            "confirmed by {confirmed} replica(s); the lease of {expired} more has run out ({millis} ms)"
+        ),
+    }
+}
+
+/// Who has confirmed, for programs.
+pub fn confirmations_json(acknowledgement: &Acknowledgement) -> serde_json::Value {
+    let replicas = acknowledgement.replicas.iter().map(|(name, standing)| {
+        let standing = match standing {
+            Standing::Applied => "applied",
+            Standing::LeaseRanOut => "lease_ran_out",
+            Standing::Pending => "pending",
+        };
+        serde_json::json!({ "replica": name, "standing": standing })
+    });
+    let replicas: Vec<_> = replicas.collect();
+    serde_json::json!({ "replicas": replicas, "took_ms": acknowledgement.took.as_millis() as u64 })
+}

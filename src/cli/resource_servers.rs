@@ -1,0 +1,177 @@
+//! `resource-server …`
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::CliError;
+use super::arguments::{CreateResourceServer, ResourceServerCommand, UpdateResourceServer};
+use super::context::{Context, confirmations};
+use super::output::{Output, columns, moment, table};
+use crate::admin::AdminError;
+use crate::admin::resource_servers::{NewResourceServer, ResourceServerUpdate};
+use crate::directory::ResourceServer;
+use crate::domain::duration;
+use crate::domain::identifier::ResourceIdentifier;
+use crate::domain::scope::Scope;
+
+pub fn run(command: ResourceServerCommand, context: &Context, output: &Output) -> Result<ExitCode, CliError> {
+    let admin = &context.admin;
+    match command {
+        ResourceServerCommand::Create(create) => return run_create(create, context, output),
+        ResourceServerCommand::List => {
+            let servers = context.block_on(admin.resource_servers())?;
+            let rows: Vec<_> = servers.iter().map(row).collect();
+            let documents: Vec<_> = servers.iter().map(document).collect();
+            output
+                .result(&columns(&["ID", "NAME", "STATE", "IDENTIFIER", "SCOPE"], &rows), &json!(documents));
+        }
+        ResourceServerCommand::Show(which) => {
+            let server = context.block_on(admin.resource_server(&which.id))?;
+            output.result(&describe(&server), &document(&server));
+        }
+        ResourceServerCommand::Update(update) => {
+            let id = update.which.id.clone();
+            let updated = admin.update_resource_server(&id, read_update(update)?);
+            let (server, recorded) = context.block_on(updated)?;
+            let known = confirmations(&context.settle(recorded, output)?);
+            output.result(&format!("{}\nupdated: {known}", describe(&server)), &document(&server));
+        }
+        ResourceServerCommand::RotateSecret(rotate) => {
+            let rotated = admin.rotate_resource_server_secret(&rotate.which.id, rotate.overlap);
+            let (server, secret, recorded) = context.block_on(rotated)?;
+            let known = confirmations(&context.settle(recorded, output)?);
+            let old = match rotate.overlap.is_zero() {
+                true => "the old secret is refused now".to_owned(),
+                false => format!("the old secret is good for {} more", duration::format(rotate.overlap)),
+            };
+            let text = format!(
+                "{}\nThe secret is shown this once; {old}: {known}",
+                secrets(&server, secret.expose())
+            );
+            output.result(&text, &secrets_document(&server, secret.expose()));
+        }
+        ResourceServerCommand::Disable(which) => {
+            let (server, recorded) = context.block_on(admin.enable_resource_server(&which.id, false))?;
+            let known = confirmations(&context.settle(recorded, output)?);
+            output.result(&format!("resource server {} is disabled: {known}", server.id), &document(&server));
+        }
+        ResourceServerCommand::Enable(which) => {
+            let (server, recorded) = context.block_on(admin.enable_resource_server(&which.id, true))?;
+            let known = confirmations(&context.settle(recorded, output)?);
+            output.result(&format!("resource server {} is enabled: {known}", server.id), &document(&server));
+        }
+        ResourceServerCommand::Delete(which) => {
+            let (server, recorded) = context.block_on(admin.delete_resource_server(&which.id))?;
+            let known = confirmations(&context.settle(recorded, output)?);
+            output.result(&format!("resource server {} is deleted: {known}", server.id), &json!({}));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_create(
+    create: CreateResourceServer,
+    context: &Context,
+    output: &Output,
+) -> Result<ExitCode, CliError> {
+    let if_not_exists = create.if_not_exists;
+    let new = NewResourceServer {
+        identifier: read_identifier(&create.identifier)?,
+        scope: read_owned_scope(&create.scope)?,
+        may_revoke: !create.no_revoke,
+        name: create.name,
+    };
+    let name = new.name.clone();
+    let (server, secret, recorded) = match context.block_on(context.admin.create_resource_server(new)) {
+        Err(AdminError::Exists(_)) if if_not_exists => {
+            let server = context.block_on(context.admin.resource_server(&name))?;
+            let text = format!(
+                "{}\nThere is one already; its secret is not kept, only its digest.",
+                describe(&server)
+            );
+            output.result(&text, &json!({ "resource_server_id": server.id.as_str() }));
+            return Ok(ExitCode::SUCCESS);
+        }
+        Err(AdminError::Exists(why)) => {
+            return Err(CliError::Failed(format!(
+                "{why}: {name:?}; with --if-not-exists that is no failure"
+            )));
+        }
+        created => created?,
+    };
+    let known = confirmations(&context.settle(recorded, output)?);
+    let text = format!("{}\nThe secret is shown this once: {known}", secrets(&server, secret.expose()));
+    output.result(&text, &secrets_document(&server, secret.expose()));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn secrets(server: &ResourceServer, secret: &str) -> String {
+    table(&[("resource_server_id", server.id.to_string()), ("resource_server_secret", secret.to_owned())])
+}
+
+fn secrets_document(server: &ResourceServer, secret: &str) -> Value {
+    json!({ "resource_server_id": server.id.as_str(), "resource_server_secret": secret })
+}
+
+fn read_identifier(text: &str) -> Result<ResourceIdentifier, CliError> {
+    ResourceIdentifier::parse(text)
+        .map_err(|error| CliError::Usage(format!("--identifier {text:?}: {error}")))
+}
+
+/// A resource server that owns no scope would never see an active token.
+fn read_owned_scope(text: &str) -> Result<Scope, CliError> {
+    Scope::parse(text).map_err(|error| CliError::Usage(format!("--scope {text:?}: {error}")))
+}
+
+fn read_update(update: UpdateResourceServer) -> Result<ResourceServerUpdate, CliError> {
+    let may_revoke = match (update.no_revoke, update.may_revoke) {
+        (true, _) => Some(false),
+        (_, true) => Some(true),
+        _ => None,
+    };
+    let identifier = update.identifier.as_deref().map(read_identifier).transpose()?;
+    let scope = update.scope.as_deref().map(read_owned_scope).transpose()?;
+    if update.name.is_none() && identifier.is_none() && scope.is_none() && may_revoke.is_none() {
+        let why = "nothing to update: give --name, --identifier, --scope, --no-revoke or --may-revoke";
+        return Err(CliError::Usage(why.to_owned()));
+    }
+    Ok(ResourceServerUpdate { name: update.name, identifier, scope, may_revoke })
+}
+
+fn state(server: &ResourceServer) -> &'static str {
+    if server.enabled { "enabled" } else { "disabled" }
+}
+
+fn row(server: &ResourceServer) -> Vec<String> {
+    let (identifier, scope) = (server.identifier.to_string(), server.scope.to_string());
+    vec![server.id.to_string(), server.name.clone(), state(server).to_owned(), identifier, scope]
+}
+
+fn describe(server: &ResourceServer) -> String {
+    let mut rows = vec![
+        ("resource_server_id", server.id.to_string()),
+        ("name", server.name.clone()),
+        ("identifier", server.identifier.to_string()),
+        ("state", state(server).to_owned()),
+        ("scope", server.scope.to_string()),
+        ("may revoke", if server.may_revoke { "yes" } else { "no" }.to_owned()),
+        ("created", moment(server.created_at.unix_seconds())),
+    ];
+    if let Some(at) = server.credentials.previous_expires_at() {
+        rows.push(("old secret ends", moment(at.unix_seconds())));
+    }
+    table(&rows)
+}
+
+fn document(server: &ResourceServer) -> Value {
+    json!({
+        "resource_server_id": server.id.as_str(),
+        "name": server.name,
+        "identifier": server.identifier.as_str(),
+        "scope": server.scope.to_string(),
+        "may_revoke": server.may_revoke,
+        "enabled": server.enabled,
+        "created_at": server.created_at.unix_seconds(),
+    })
+}

@@ -1,0 +1,61 @@
+//! Bounds of a request, and reading its body: always to its end, or to a bound.
+//!
+//! A server that answers a POST without reading its body must close the connection, which costs
+//! every well-behaved caller behind the same load balancer a new one.
+
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::web::{Bytes, BytesMut, Payload};
+use futures_util::StreamExt as _;
+
+use crate::oauth::OAuthError;
+
+/// The longest body that any request here needs.
+pub const LIMIT: usize = 16 * 1024;
+/// The longest path and query that is answered.
+const MAX_URI_LENGTH: usize = 8 * 1024;
+/// How much of a longer one is read before it is refused.
+const DRAIN_LIMIT: usize = 1024 * 1024;
+/// How long a body may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const LATE: OAuthError = OAuthError::InvalidRequest("the request body did not arrive in time");
+const BROKEN: OAuthError = OAuthError::InvalidRequest("the request body could not be read");
+
+/// Reads a body of at most 16 KiB.
+///
+/// # Errors
+/// When it is longer, broken off, or too slow.
+pub async fn read(payload: Payload) -> Result<Bytes, OAuthError> {
+    tokio::time::timeout(PATIENCE, collect(payload)).await.map_err(|_| LATE)?
+}
+
+/// # Errors
+/// When path and query are longer than any request needs.
+pub fn check_uri(request: &HttpRequest) -> Result<(), OAuthError> {
+    let length = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    if length > MAX_URI_LENGTH { Err(OAuthError::UriTooLong) } else { Ok(()) }
+}
+
+/// Reads and forgets a body, for a request that is refused anyway.
+pub async fn drain(payload: Payload) {
+    // Whatever is wrong with the body, the refusal stands.
+    read(payload).await.ok();
+}
+
+async fn collect(mut payload: Payload) -> Result<Bytes, OAuthError> {
+    let mut body = BytesMut::new();
+    let mut length = 0usize;
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| BROKEN)?;
+        length = length.saturating_add(chunk.len());
+        if length > DRAIN_LIMIT {
+            return Err(OAuthError::TooLarge);
+        }
+        if length <= LIMIT {
+            body.extend_from_slice(&chunk);
+        }
+    }
+    if length > LIMIT { Err(OAuthError::TooLarge) } else { Ok(body.freeze()) }
+}

@@ -1,0 +1,145 @@
+//! `/livez`, `/readyz`, `/metrics`: is this process alive, and may it be sent requests?
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix_web::http::header;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use async_trait::async_trait;
+use tokio::sync::Mutex;
+
+use super::{SharedState, WorkerState};
+use crate::domain::clock::{BootTime, Clock};
+
+/// How old an answer of `/readyz` may be.
+const FRESH: Duration = Duration::from_millis(100);
+
+/// One thing that must be well before requests are sent here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    pub name: &'static str,
+    /// What is wrong; `None` when nothing is.
+    pub failure: Option<String>,
+    /// Whether requests cannot be answered while this fails.
+    pub critical: bool,
+}
+
+impl Check {
+    pub const fn critical(name: &'static str, failure: Option<String>) -> Self {
+        Self { name, failure, critical: true }
+    }
+
+    const fn forbids(&self) -> bool {
+        self.critical && self.failure.is_some()
+    }
+}
+
+/// Asks the stores and the lease how they are.
+#[async_trait]
+pub trait HealthCheck: Send + Sync {
+    /// Every check, asked afresh. Takes a bounded time.
+    async fn check(&self) -> Vec<Check>;
+
+    /// Brings the gauges up to date, before they are read.
+    async fn measure(&self);
+}
+
+/// Whether this replica is ready, at most 100 ms old: many probes share one look.
+pub struct Health {
+    checks: Arc<dyn HealthCheck>,
+    clock: Arc<dyn Clock>,
+    stopping: AtomicBool,
+    last: Mutex<Option<(BootTime, Arc<Vec<Check>>)>>,
+}
+
+impl Health {
+    pub fn new(checks: Arc<dyn HealthCheck>, clock: Arc<dyn Clock>) -> Self {
+        Self { checks, clock, stopping: AtomicBool::new(false), last: Mutex::new(None) }
+    }
+
+    /// From now on this replica is not ready, whatever the stores say.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Returns once every check that matters is well.
+    pub async fn wait_until_ready(&self) {
+        while self.look().await.iter().any(Check::forbids) {
+            tokio::time::sleep(FRESH / 5).await;
+        }
+    }
+
+    async fn look(&self) -> Arc<Vec<Check>> {
+        let mut last = self.last.lock().await;
+        if let Some((at, checks)) = last.as_ref()
+            && self.clock.boot() - *at < FRESH
+        {
+            return Arc::clone(checks);
+        }
+        let began = self.clock.boot();
+        let checks = Arc::new(self.checks.check().await);
+        *last = Some((began, Arc::clone(&checks)));
+        checks
+    }
+}
+
+fn text(mut response: actix_web::HttpResponseBuilder, body: String) -> HttpResponse {
+    response
+        .insert_header((header::CONTENT_TYPE, "text/plain; charset=utf-8"))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(body)
+}
+
+fn shared(request: &HttpRequest) -> Option<&SharedState> {
+    let worker = request.app_data::<Data<WorkerState>>().map(|state| state.shared.as_ref());
+    worker.or_else(|| request.app_data::<Data<SharedState>>().map(|shared| shared.as_ref()))
+}
+
+/// Alive: the process answers. Never asks a store: restarting us mends none of them.
+pub async fn livez() -> HttpResponse {
+    text(HttpResponse::Ok(), "ok\n".to_owned())
+}
+
+/// Ready: requests sent here will be answered. `?verbose` tells each check.
+pub async fn readyz(request: HttpRequest) -> HttpResponse {
+    let Some(shared) = shared(&request) else { return HttpResponse::ServiceUnavailable().finish() };
+    let mut checks = shared.health.look().await.as_ref().clone();
+    let stopping = shared.health.stopping.load(Ordering::Acquire);
+    let failure = stopping.then(|| "the server is stopping".to_owned());
+    checks.push(Check::critical("running", failure));
+    let ready = !checks.iter().any(Check::forbids);
+    let verbose = request.query_string().split('&').any(|part| part == "verbose" || part == "verbose=");
+    let body = if verbose {
+        let lines = checks.iter().map(|check| match &check.failure {
+            None => format!("[+]{} ok\n", check.name),
+            Some(why) if check.critical => format!("[-]{} failed: {why}\n", check.name),
+            Some(why) => format!("[-]{} failed, ridden out while the lease lasts: {why}\n", check.name),
+        });
+        lines.chain([if ready { "ready\n".to_owned() } else { "not ready\n".to_owned() }]).collect()
+    } else {
+        (if ready { "ok\n" } else { "not ready; /readyz?verbose tells why\n" }).to_owned()
+    };
+    let response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    text(response, body)
+}
+
+pub async fn metrics(request: HttpRequest) -> HttpResponse {
+    let Some(shared) = shared(&request) else { return HttpResponse::ServiceUnavailable().finish() };
+    shared.health.checks.measure().await;
+    for check in shared.health.look().await.iter() {
+        let failing = i64::from(check.failure.is_some());
+        shared.metrics.check_failing.with_label_values(&[check.name]).set(failing);
+    }
+    match shared.metrics.render() {
+        Ok(body) => HttpResponse::Ok()
+            .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .body(body),
+        Err(error) => {
+            log::error!("the metrics cannot be written: {error}");
+            HttpResponse::InternalServerError().finish()
+        }
+    }
+}

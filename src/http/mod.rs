@@ -1,0 +1,59 @@
+//! HTTP: everything that knows actix-web.
+//!
+//! [`routes`] is the one table of what is served. A handler reads its request ([`form`],
+//! [`basic`]), makes one call into [`oauth`](crate::oauth), and renders ([`respond`]).
+
+mod basic;
+mod body;
+mod form;
+mod health;
+mod introspect;
+mod metadata;
+mod observe;
+mod openapi;
+mod respond;
+mod revoke;
+pub mod routes;
+pub mod server;
+mod tls;
+mod token;
+mod transport;
+
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use crate::domain::clock::Clock;
+use crate::oauth::AuthorizationServer;
+use crate::telemetry::Metrics;
+
+pub use self::health::{Check, Health, HealthCheck};
+
+/// What every handler may use. One for each worker.
+#[derive(Clone)]
+pub struct WorkerState {
+    pub server: AuthorizationServer,
+    pub shared: Arc<SharedState>,
+}
+
+/// What all workers share.
+pub struct SharedState {
+    pub metrics: Metrics,
+    pub clock: Arc<dyn Clock>,
+    pub trusted_proxies: Vec<IpNet>,
+    pub health: Health,
+    pub request_ids: observe::RequestIds,
+}
+
+impl SharedState {
+    pub fn new(
+        metrics: Metrics,
+        clock: Arc<dyn Clock>,
+        trusted_proxies: Vec<IpNet>,
+        health: Health,
+        entropy: &dyn crate::domain::entropy::Entropy,
+    ) -> Result<Self, crate::domain::entropy::EntropyUnavailable> {
+        let request_ids = observe::RequestIds::new(entropy)?;
+        Ok(Self { metrics, clock, trusted_proxies, health, request_ids })
+    }
+}

@@ -1,0 +1,86 @@
+//! Rendering: the one place that turns values and errors into responses.
+
+use actix_web::HttpResponse;
+use actix_web::http::{StatusCode, header};
+use serde::Serialize;
+
+use crate::oauth::OAuthError;
+
+/// Seconds after which a caller may try again.
+const RETRY_AFTER: &str = "1";
+/// RFC 6749 §5.2: "If the client attempted to authenticate via the "Authorization" request header
+/// field, the authorization server MUST … include the "WWW-Authenticate" response header field".
+const CHALLENGE: &str = r#"Basic realm="symbolon", charset="UTF-8""#;
+
+/// RFC 6749 §5.2
+#[derive(Serialize)]
+struct ErrorBody {
+    error: &'static str,
+    error_description: &'static str,
+}
+
+/// A JSON answer that nobody may keep (RFC 6749 §5.1, RFC 7662 §4).
+pub fn json(body: Vec<u8>) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "application/json"))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::PRAGMA, "no-cache"))
+        .body(body)
+}
+
+/// The answer for a refused request.
+pub fn error(error: &OAuthError) -> HttpResponse {
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = HttpResponse::build(status);
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    response.insert_header((header::PRAGMA, "no-cache"));
+    match error {
+        OAuthError::InvalidClient(_) => {
+            response.insert_header((header::WWW_AUTHENTICATE, CHALLENGE));
+        }
+        OAuthError::MethodNotAllowed { allow } => {
+            response.insert_header((header::ALLOW, *allow));
+        }
+        OAuthError::Unavailable(_) => {
+            response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
+        }
+        _ => {}
+    }
+    response.json(ErrorBody { error: error.code(), error_description: error.description() })
+}
+
+/// The answer when a value cannot be written, which no test has ever seen.
+pub fn unrenderable(cause: serde_json::Error) -> OAuthError {
+    crate::oauth::Unavailable::new("the answer could not be written; try again", cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oauth::Unavailable;
+
+    #[test]
+    fn t12_descriptions_have_only_the_characters_of_the_rfc() {
+        for error in [
+            OAuthError::UnsupportedGrantType,
+            OAuthError::UnsupportedTokenType,
+            OAuthError::TooLarge,
+            OAuthError::UnsupportedMediaType,
+            OAuthError::NotFound,
+            OAuthError::MethodNotAllowed { allow: "POST" },
+            OAuthError::InsecureTransport,
+            Unavailable::new("the server cannot answer now; try again", "redis: secret"),
+        ] {
+            let plain = |b: u8| matches!(b, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+            assert!(error.description().bytes().all(plain), "{error}");
+            assert!(error.code().bytes().all(plain));
+        }
+    }
+
+    #[test]
+    fn unavailable_says_when_to_try_again_and_keeps_the_cause_to_itself() {
+        let response = error(&Unavailable::new("try again", "redis at 10.0.0.1"));
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers().get(header::RETRY_AFTER).unwrap(), RETRY_AFTER);
+    }
+}

@@ -1,0 +1,81 @@
+//! The two listeners.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::middleware::DefaultHeaders;
+use actix_web::web::Data;
+use actix_web::{App, HttpServer};
+
+use super::{SharedState, WorkerState, routes, tls};
+use crate::config::TlsFiles;
+
+/// Longer than the idle connections that load balancers keep (60 s), so that it is they who close.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long the head of a request may take to arrive.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long requests under way may take to finish when the server stops, in seconds.
+const SHUTDOWN_TIMEOUT: u64 = 6;
+
+/// Headers on every answer: none of them is a page, and no browser should take it for one.
+fn headers() -> DefaultHeaders {
+    DefaultHeaders::new()
+        .add(("X-Content-Type-Options", "nosniff"))
+        .add(("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"))
+        .add(("X-Frame-Options", "DENY"))
+        .add(("Referrer-Policy", "no-referrer"))
+}
+
+/// Makes a worker's state, on the worker's own thread.
+pub type MakeWorker = Arc<dyn Fn() -> WorkerState + Send + Sync>;
+
+/// The OAuth endpoints, bound and ready to be awaited.
+///
+/// # Errors
+/// When the address cannot be bound, or the certificate cannot be read.
+pub fn main(
+    address: SocketAddr,
+    workers: usize,
+    tls: Option<TlsFiles>,
+    make_worker: MakeWorker,
+) -> io::Result<Server> {
+    let server = HttpServer::new(move || {
+        App::new().wrap(headers()).app_data(Data::new(make_worker())).configure(routes::main)
+    })
+    .workers(workers)
+    .keep_alive(KEEP_ALIVE)
+    .client_request_timeout(HEAD_TIMEOUT)
+    .client_disconnect_timeout(Duration::from_secs(1))
+    .shutdown_timeout(SHUTDOWN_TIMEOUT)
+    .tcp_nodelay(true)
+    .disable_signals();
+    let server = match tls {
+        None => server.bind(address)?,
+        Some(files) => {
+            let (config, reload) = tls::configure(files).map_err(io::Error::other)?;
+            tokio::spawn(reload);
+            server.bind_rustls_0_23(address, config)?
+        }
+    };
+    Ok(server.run())
+}
+
+/// The management endpoints, bound and ready to be awaited.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub fn management(address: SocketAddr, shared: Arc<SharedState>) -> io::Result<Server> {
+    let server = HttpServer::new(move || {
+        App::new().wrap(headers()).app_data(Data::from(Arc::clone(&shared))).configure(routes::management)
+    })
+    .workers(1)
+    .client_request_timeout(HEAD_TIMEOUT)
+    .shutdown_timeout(1)
+    .tcp_nodelay(true)
+    .disable_signals()
+    .bind(address)?;
+    Ok(server.run())
+}

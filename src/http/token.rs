@@ -1,0 +1,53 @@
+//! `POST /token` (RFC 6749 §3.2).
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::form::{Form, Known, Occurs};
+use super::observe::observe;
+use super::{WorkerState, basic, form, respond};
+use crate::domain::identifier::ResourceIdentifier;
+use crate::domain::scope::Scope;
+use crate::oauth::{GrantType, OAuthError, TokenRequest};
+
+const KNOWN: Known = &[
+    ("grant_type", Occurs::Once),
+    ("scope", Occurs::Once),
+    ("resource", Occurs::Repeatedly),
+    ("client_id", Occurs::Once),
+    ("client_secret", Occurs::Once),
+    // Of grant types that come later, or never: known, so that repeating them is an error already.
+    ("code", Occurs::Once),
+    ("code_verifier", Occurs::Once),
+    ("redirect_uri", Occurs::Once),
+    ("refresh_token", Occurs::Once),
+    ("username", Occurs::Once),
+    ("password", Occurs::Once),
+    ("audience", Occurs::Repeatedly),
+];
+
+pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerState>) -> HttpResponse {
+    observe(&state.shared, "token", async {
+        let form = form::read(&request, payload, KNOWN).await?;
+        let token_request = parse(&request, &form)?;
+        let issued = state.server.issue(&token_request).await?;
+        let grant_type = token_request.grant_type.as_str();
+        state.shared.metrics.tokens_issued.with_label_values(&[grant_type]).inc();
+        Ok(respond::json(issued.to_json().map_err(respond::unrenderable)?))
+    })
+    .await
+}
+
+fn parse(request: &HttpRequest, form: &Form) -> Result<TokenRequest, OAuthError> {
+    let grant_type = form.text("grant_type")?;
+    let grant_type = grant_type.ok_or(OAuthError::InvalidRequest("grant_type is missing"))?;
+    let grant_type = GrantType::parse(grant_type).ok_or(OAuthError::UnsupportedGrantType)?;
+    let credentials = basic::credentials(request, form)?;
+    let scope = form.text("scope")?.map(Scope::parse).transpose();
+    let scope = scope.map_err(|_| OAuthError::InvalidScope("the scope is malformed"))?;
+    let resources = form.texts("resource")?.into_iter().map(ResourceIdentifier::parse);
+    let resources: Result<Vec<_>, _> = resources.collect();
+    let resources = resources
+        .map_err(|_| OAuthError::InvalidTarget("a resource is an absolute URI without a fragment"))?;
+    Ok(TokenRequest { grant_type, credentials, scope, resources })
+}

@@ -1,0 +1,132 @@
+//! The client credentials grant (RFC 6749 §4.4): a token for the client itself.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::directory::{Client, DirectoryView, GrantType, Snapshot};
+use crate::domain::identifier::{GrantId, ResourceServerId};
+use crate::domain::scope::Scope;
+use crate::domain::token::{PlainToken, TokenKind};
+use crate::grants::{AccessToken, GrantRecord};
+use crate::oauth::AuthorizationServer;
+use crate::oauth::error::{OAuthError, Unavailable};
+use crate::oauth::token::{IssuedToken, TokenRequest};
+
+/// How often a token is made anew because something changed while it was being kept.
+const ATTEMPTS: usize = 4;
+
+/// What the token will allow, and where.
+struct Permission {
+    client: Arc<Client>,
+    scope: Scope,
+    audience: BTreeSet<ResourceServerId>,
+}
+
+pub(in crate::oauth) async fn issue(
+    server: &AuthorizationServer,
+    request: &TokenRequest,
+) -> Result<IssuedToken, OAuthError> {
+    for _ in 0..ATTEMPTS {
+        // The birth number is this snapshot's position, read before the first fact: a kill that
+        // commits from here on is above it.
+        let before = server.feed.current()?;
+        let permission = authorize(server, request, &before)?;
+        let grant_id = GrantId::generate(server.entropy.as_ref())?;
+        let (record, issued) = make(server, &before, grant_id, &permission)?;
+        if !server.grants.insert(grant_id, &record.encode(), record.expires_at).await? {
+            continue;
+        }
+        // After the last await, one snapshot decides whether the token may be handed out.
+        let after = server.feed.current()?;
+        let unchanged = after
+            .view
+            .find_client(permission.client.id.as_str())
+            .is_some_and(|client| Arc::ptr_eq(client, &permission.client));
+        if unchanged && after.is_live(&grant_id, &permission.client.id, record.born) {
+            return Ok(issued);
+        }
+        // Dead before it was seen by anybody. The record would only take room until its end.
+        server.grants.remove(grant_id).await?;
+    }
+    Err(Unavailable::new("the client is being changed; try again", "the client kept changing"))
+}
+
+fn authorize(
+    server: &AuthorizationServer,
+    request: &TokenRequest,
+    known: &Snapshot,
+) -> Result<Permission, OAuthError> {
+    let client = request.credentials.client(&known.view, server.feed.clock().now())?;
+    // RFC 6749 §4.4: "The client credentials grant type MUST only be used by confidential clients."
+    if client.credentials.is_none() {
+        return Err(OAuthError::InvalidClient("a public client cannot use client_credentials"));
+    }
+    if !client.grant_types.contains(&GrantType::ClientCredentials) {
+        return Err(OAuthError::UnauthorizedClient("the client is not registered for this grant type"));
+    }
+    let scope = requested_scope(request, &client)?;
+    let (scope, audience) = target(request, &known.view, scope)?;
+    Ok(Permission { client, scope, audience })
+}
+
+/// Without `scope`, all that the client is registered for (RFC 6749 §3.3).
+fn requested_scope(request: &TokenRequest, client: &Client) -> Result<Scope, OAuthError> {
+    let scope = match &request.scope {
+        None => client.scope.clone(),
+        Some(scope) if scope.is_subset(&client.scope) => scope.clone(),
+        Some(_) => {
+            return Err(OAuthError::InvalidScope("the client is not registered for all of this scope"));
+        }
+    };
+    if scope.is_empty() {
+        return Err(OAuthError::InvalidScope("the client is not registered for any scope"));
+    }
+    Ok(scope)
+}
+
+/// The audience is who owns the scope, or what `resource` narrows that to; the scope is then
+/// narrowed to what those own (RFC 8707 §2.2).
+fn target(
+    request: &TokenRequest,
+    view: &DirectoryView,
+    scope: Scope,
+) -> Result<(Scope, BTreeSet<ResourceServerId>), OAuthError> {
+    if request.resources.is_empty() {
+        let audience = view.owners(&scope);
+        return Ok((scope, audience));
+    }
+    let foreign = OAuthError::InvalidTarget("the client has no access to this resource");
+    let (mut owned, mut audience) = (Scope::default(), BTreeSet::new());
+    for resource in &request.resources {
+        let server = view.find_audience(resource).ok_or_else(|| foreign.clone())?;
+        if !server.scope.intersects(&scope) {
+            return Err(foreign);
+        }
+        owned = owned.union(&server.scope.intersection(&scope));
+        audience.insert(server.id.clone());
+    }
+    Ok((owned, audience))
+}
+
+fn make(
+    server: &AuthorizationServer,
+    known: &Snapshot,
+    grant_id: GrantId,
+    permission: &Permission,
+) -> Result<(GrantRecord, IssuedToken), OAuthError> {
+    let entropy = server.entropy.as_ref();
+    let access_token = PlainToken::generate(TokenKind::Access, grant_id, &server.keys, entropy)?;
+    let lifetime = permission.client.access_token_ttl.unwrap_or(server.settings.access_token_ttl);
+    let issued_at = server.feed.clock().now();
+    let expires_at = issued_at + lifetime;
+    let record = GrantRecord {
+        born: known.position.number,
+        expires_at,
+        client: permission.client.id.clone(),
+        scope: permission.scope.clone(),
+        audience: permission.audience.iter().cloned().collect(),
+        access_tokens: vec![AccessToken { digest: access_token.digest(), issued_at, expires_at }],
+    };
+    let scope = permission.scope.clone();
+    Ok((record, IssuedToken { access_token, expires_in: lifetime, scope }))
+}

@@ -1,0 +1,3 @@
+//! The ways to obtain a token, one file each.
+
+pub mod client_credentials;

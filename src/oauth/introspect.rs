@@ -1,0 +1,171 @@
+//! The introspection endpoint (RFC 7662): is this token good, here, now?
+
+use serde::Serialize;
+
+use super::AuthorizationServer;
+use super::client_authentication::PresentedCredentials;
+use super::error::OAuthError;
+use crate::directory::{ResourceServer, Snapshot};
+use crate::domain::clock::Timestamp;
+use crate::domain::scope::Scope;
+use crate::domain::token::{TokenKind, TokenString};
+use crate::grants::{AccessToken, GrantRecord};
+
+/// The answer for every token that cannot be used here, whatever the reason.
+pub const INACTIVE: &[u8] = br#"{"active":false}"#;
+
+/// What a resource server is told about a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Introspection {
+    /// RFC 7662 §2.2: "the authorization server SHOULD NOT include any additional information
+    /// about an inactive token, including why".
+    Inactive,
+    Active(Box<ActiveToken>),
+}
+
+/// The members of an active answer (RFC 7662 §2.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ActiveToken {
+    active: bool,
+    /// What the token may do now, at this resource server.
+    scope: String,
+    client_id: String,
+    token_type: &'static str,
+    exp: i64,
+    iat: i64,
+    nbf: i64,
+    /// The client itself: no user's id can equal it.
+    sub: String,
+    aud: Audience,
+    iss: String,
+    jti: String,
+}
+
+/// "Service-specific string identifier or list of string identifiers".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Introspection {
+    /// # Errors
+    /// Never for these types; the serializer's signature says otherwise.
+    pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        match self {
+            Self::Inactive => Ok(INACTIVE.to_vec()),
+            Self::Active(token) => serde_json::to_vec(token),
+        }
+    }
+
+    pub const fn is_active(&self) -> bool {
+        matches!(self, Self::Active(_))
+    }
+}
+
+impl AuthorizationServer {
+    /// Tells a resource server about a token. `token` is whatever was sent: it may be anything.
+    ///
+    /// # Errors
+    /// [`OAuthError::InvalidClient`] when the caller is no resource server; unavailable when the
+    /// grant store cannot be asked or the lease ran out.
+    pub async fn introspect(
+        &self,
+        credentials: &PresentedCredentials,
+        token: &[u8],
+    ) -> Result<Introspection, OAuthError> {
+        let caller = {
+            // RFC 7662 §2.1: "the authorization server MUST … require some form of authorization":
+            // who does not prove who they are has nothing looked up.
+            let known = self.feed.current()?;
+            credentials.resource_server(&known.view, self.feed.clock().now())?
+        };
+        let Some(token) = self.recognise(token) else { return Ok(Introspection::Inactive) };
+        if token.kind() != TokenKind::Access {
+            return Ok(Introspection::Inactive);
+        }
+        let Some(record) = self.grants.load(token.grant_id()).await? else {
+            return Ok(Introspection::Inactive);
+        };
+        let record = record.decode()?;
+        // After the last await: one snapshot, then the clock; all is judged by these.
+        let known = self.feed.current()?;
+        let now = self.feed.clock().now();
+        let caller = match known.view.find_resource_server(caller.id.as_str()) {
+            Some(current) if std::sync::Arc::ptr_eq(current, &caller) => caller,
+            // It was changed meanwhile: what is known now decides.
+            _ => credentials.resource_server(&known.view, now)?,
+        };
+        Ok(judge(&self.settings.issuer, &known, now, &caller, &token, &record))
+    }
+
+    /// A token that this installation made; junk and forgeries are refused without I/O.
+    pub(super) fn recognise(&self, token: &[u8]) -> Option<TokenString> {
+        let token = TokenString::parse(token).ok()?;
+        token.made_by(&self.keys).is_some().then_some(token)
+    }
+}
+
+/// Whether a token is good at `caller`, and for what.
+fn judge(
+    issuer: &str,
+    known: &Snapshot,
+    now: Timestamp,
+    caller: &ResourceServer,
+    token: &TokenString,
+    record: &GrantRecord,
+) -> Introspection {
+    let live = live_token(known, now, token, record);
+    let Some((access_token, scope)) = live else { return Introspection::Inactive };
+    if !record.audience.contains(&caller.id) {
+        return Introspection::Inactive;
+    }
+    let scope = scope.intersection(&caller.scope);
+    if scope.is_empty() {
+        return Introspection::Inactive;
+    }
+    Introspection::Active(Box::new(ActiveToken {
+        active: true,
+        scope: scope.to_string(),
+        client_id: record.client.to_string(),
+        token_type: "Bearer",
+        exp: access_token.expires_at.unix_seconds(),
+        iat: access_token.issued_at.unix_seconds(),
+        nbf: access_token.issued_at.unix_seconds(),
+        sub: record.client.to_string(),
+        aud: audience(known, record),
+        iss: issuer.to_owned(),
+        jti: access_token.digest.jti(),
+    }))
+}
+
+/// The token in its grant, with the scope it has today, if it and all it rests on are alive.
+fn live_token<'r>(
+    known: &Snapshot,
+    now: Timestamp,
+    token: &TokenString,
+    record: &'r GrantRecord,
+) -> Option<(&'r AccessToken, Scope)> {
+    let access_token = record.access_token(&token.digest())?;
+    let in_time = now < access_token.expires_at && now < record.expires_at;
+    if !in_time || !known.is_live(&token.grant_id(), &record.client, record.born) {
+        return None;
+    }
+    let client = known.view.find_client(record.client.as_str())?;
+    client.enabled.then(|| (access_token, record.scope.intersection(&client.scope)))
+}
+
+fn audience(known: &Snapshot, record: &GrantRecord) -> Audience {
+    let identifiers = record.audience.iter().filter_map(|id| {
+        known.view.find_resource_server(id.as_str()).map(|server| server.identifier.to_string())
+    });
+    let mut identifiers: Vec<_> = identifiers.collect();
+    match (identifiers.len(), identifiers.pop()) {
+        (1, Some(only)) => Audience::One(only),
+        (_, last) => {
+            identifiers.extend(last);
+            Audience::Many(identifiers)
+        }
+    }
+}

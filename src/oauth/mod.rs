@@ -1,0 +1,64 @@
+//! The protocol: what the RFCs ask of an authorization server, without HTTP, SQL or Redis.
+//!
+//! One file an endpoint, one file a grant type. Expected outcomes are values; an [`OAuthError`]
+//! is what the caller is told, and the one renderer in `http` is the only place that writes it.
+
+pub mod client_authentication;
+pub mod error;
+pub mod grant_types;
+pub mod introspect;
+pub mod metadata;
+pub mod revoke;
+pub mod token;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::client_authentication::PresentedCredentials;
+pub use self::error::{OAuthError, Unavailable};
+pub use self::introspect::Introspection;
+pub use self::metadata::Metadata;
+pub use self::token::{IssuedToken, TokenRequest};
+use crate::directory::ChangeFeed;
+pub use crate::directory::GrantType;
+use crate::domain::entropy::Entropy;
+use crate::domain::token_key::TokenKeys;
+use crate::grants::GrantStore;
+
+/// What the protocol is told by the operator.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The issuer identifier (RFC 8414 §2): `iss` everywhere, and what endpoint URLs begin with.
+    pub issuer: String,
+    /// The lifetime of an access token whose client has none of its own.
+    pub access_token_ttl: Duration,
+    /// How long a revocation waits until every replica has confirmed it.
+    pub revoke_wait: Duration,
+}
+
+/// An authorization server, as one worker has it.
+#[derive(Clone)]
+pub struct AuthorizationServer {
+    feed: ChangeFeed,
+    grants: Arc<dyn GrantStore>,
+    keys: Arc<TokenKeys>,
+    entropy: Arc<dyn Entropy>,
+    settings: Arc<Settings>,
+}
+
+impl AuthorizationServer {
+    /// `grants` is the worker's own store; the rest is shared by all workers.
+    pub fn new(
+        feed: ChangeFeed,
+        grants: Arc<dyn GrantStore>,
+        keys: Arc<TokenKeys>,
+        entropy: Arc<dyn Entropy>,
+        settings: Arc<Settings>,
+    ) -> Self {
+        Self { feed, grants, keys, entropy, settings }
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+}

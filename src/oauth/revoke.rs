@@ -1,0 +1,116 @@
+//! The revocation endpoint (RFC 7009): a token dies, everywhere, before the answer.
+
+use std::time::Duration;
+
+use super::AuthorizationServer;
+use super::client_authentication::{Caller, PresentedCredentials};
+use super::error::{OAuthError, Unavailable};
+use crate::changes::{Actor, Change, Entry, Recorded};
+use crate::domain::token::{TokenKind, TokenString};
+use crate::grants::GrantRecord;
+
+/// What became of a revocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Revocation {
+    /// RFC 7009 §2.2: "invalid tokens do not cause an error response since the client cannot
+    /// handle such an error in a reasonable way". There was nothing that could live.
+    NothingToRevoke,
+    /// Dead on every replica; it took so long from the commit.
+    Acknowledged { took: Duration },
+}
+
+impl AuthorizationServer {
+    /// Revokes the whole grant of a token, for the client that owns it or for a resource server
+    /// that it was meant for.
+    ///
+    /// # Errors
+    /// [`OAuthError::InvalidClient`] when the caller is nobody; [`OAuthError::InvalidGrant`], with
+    /// nothing changed, when the token is somebody else's; unavailable when it is not known
+    /// whether the token is dead everywhere: asking again is safe.
+    pub async fn revoke(
+        &self,
+        credentials: &PresentedCredentials,
+        token: &[u8],
+    ) -> Result<Revocation, OAuthError> {
+        let known = self.feed.current()?;
+        let caller = credentials.caller(&known.view, self.feed.clock().now())?;
+        let Some(token) = self.recognise(token) else { return Ok(Revocation::NothingToRevoke) };
+        check_kind(&caller, token.kind())?;
+        let recorded = match known.revoked.number(&token.grant_id()) {
+            // Recorded already: this request waits for the same acknowledgement.
+            Some(number) => self.feed.known(number),
+            None => match self.record_revocation(&caller, &token).await? {
+                Some(recorded) => recorded,
+                None => return Ok(Revocation::NothingToRevoke),
+            },
+        };
+        let patience = self.settings.revoke_wait;
+        let acknowledgement = self.feed.acknowledge(recorded, patience).await?;
+        if acknowledgement.is_complete() {
+            return Ok(Revocation::Acknowledged { took: acknowledgement.took });
+        }
+        let pending: Vec<_> = acknowledgement.pending().collect();
+        Err(Unavailable::new(
+            "the revocation is recorded but not yet confirmed everywhere; try again, which is safe",
+            format!("no confirmation of change {} from {}", recorded.number, pending.join(", ")),
+        ))
+    }
+
+    /// Records the revocation; `None` when the grant has ended by itself for good.
+    async fn record_revocation(
+        &self,
+        caller: &Caller,
+        token: &TokenString,
+    ) -> Result<Option<Recorded>, OAuthError> {
+        let grant = token.grant_id();
+        let ends_at = match self.grants.load(grant).await? {
+            Some(record) => {
+                let record = record.decode()?;
+                check_owner(caller, &record)?;
+                if record.expires_at <= self.feed.clock().now() {
+                    return Ok(None);
+                }
+                Some(record.expires_at)
+            }
+            // The store may have lost it and get it back; a genuine token is revoked regardless.
+            None => None,
+        };
+        let actor = match caller {
+            Caller::Client(client) => Actor::client(&client.id),
+            Caller::ResourceServer(server) => Actor::resource_server(&server.id),
+        };
+        let change = Change::GrantRevoked { grant, ends_at };
+        let recording = self.feed.record(Entry { change, actor, reason: None });
+        match tokio::time::timeout(self.settings.revoke_wait, recording).await {
+            Ok(recorded) => Ok(Some(recorded?)),
+            Err(_) => Err(Unavailable::new(
+                "the revocation may have been recorded; try again, which is safe",
+                "the database did not confirm in time",
+            )),
+        }
+    }
+}
+
+fn check_kind(caller: &Caller, kind: TokenKind) -> Result<(), OAuthError> {
+    match (caller, kind) {
+        (Caller::ResourceServer(server), _) if !server.may_revoke => Err(OAuthError::UnauthorizedClient(
+            "this resource server is registered without the right to revoke",
+        )),
+        (_, TokenKind::Access) | (Caller::Client(_), TokenKind::Refresh) => Ok(()),
+        _ => Err(OAuthError::UnsupportedTokenType),
+    }
+}
+
+/// RFC 7009 §2.1: "the authorization server … verifies whether the token was issued to the client
+/// making the revocation request. If this validation fails, the request is refused and the client
+/// is informed of the error".
+fn check_owner(caller: &Caller, record: &GrantRecord) -> Result<(), OAuthError> {
+    let owns = match caller {
+        Caller::Client(client) => record.client == client.id,
+        Caller::ResourceServer(server) => record.audience.contains(&server.id),
+    };
+    if owns {
+        return Ok(());
+    }
+    Err(OAuthError::InvalidGrant("the token was issued to another client; it is not revoked"))
+}

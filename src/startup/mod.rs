@@ -1,0 +1,12 @@
+//! The composition root: the only place that names concrete stores and puts the parts together.
+
+mod admission;
+mod health;
+mod observed;
+pub mod quickstart;
+mod replica;
+mod serve;
+mod stores;
+
+pub use self::serve::{Announce, Mode, ServeError, serve};
+pub use self::stores::{GrantBackend, Stores, check_token_keys};

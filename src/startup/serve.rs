@@ -1,0 +1,259 @@
+//! Serving: from an opened configuration to a graceful end.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::admission::FeedAdmission;
+use super::health::ReplicaHealth;
+use super::observed::ObservedGrants;
+use super::quickstart::{self, Demo};
+use super::replica::{ReplicaFeed, wait_for_schema};
+use super::stores::{self, GrantBackend, Stores};
+use crate::config::{Config, ConfigError};
+use crate::directory::ChangeFeed;
+use crate::domain::token_key::TokenKeys;
+use crate::grants::GrantStore;
+use crate::grants::redis::{Connector, Link, RedisGrants};
+use crate::http::server::MakeWorker;
+use crate::http::{Health, SharedState, WorkerState, server};
+use crate::oauth::{AuthorizationServer, Settings};
+use crate::sql::SqlError;
+use crate::sql::migrations::SchemaState;
+use crate::telemetry::Metrics;
+
+/// How long giving back the lease may take before it is left to be evicted.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Why the server did not start, or stopped.
+#[derive(Debug)]
+pub enum ServeError {
+    Config(ConfigError),
+    Sql(SqlError),
+    Schema(SchemaState),
+    Other(String),
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Sql(error) => error.fmt(f),
+            Self::Schema(state) => state.fmt(f),
+            Self::Other(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {}
+
+impl From<ConfigError> for ServeError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<SqlError> for ServeError {
+    fn from(error: SqlError) -> Self {
+        Self::Sql(error)
+    }
+}
+
+fn other(error: impl fmt::Display) -> ServeError {
+    ServeError::Other(error.to_string())
+}
+
+/// What is told once when the server answers.
+pub type Announce = Box<dyn FnOnce(&Config, Option<&Demo>) + Send>;
+
+/// What is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Serve,
+    /// With a client and a resource server to try things with.
+    Quickstart,
+}
+
+/// Serves until SIGTERM or SIGINT. SQL work and the feed's tasks run on `sql`, requests on actix's
+/// workers.
+///
+/// # Errors
+/// When something prevents the server from starting: one clear line.
+pub async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce) -> Result<(), ServeError> {
+    let mut stop = StopSignals::new().map_err(other)?;
+    if mode == Mode::Quickstart {
+        quickstart::check(&config)?;
+    }
+    let stores = Stores::open(&config, sql.handle().clone())?;
+    let embedded = config.redis_url.is_none() || config.database_url.is_none();
+    let lock = if embedded { Some(stores::lock_data_dir(&config.data_dir)?) } else { None };
+    let keys = Arc::new(stores::token_keys(&config)?);
+    stores.migrate_embedded().await?;
+    let demo = match mode {
+        Mode::Serve => None,
+        Mode::Quickstart => Some(quickstart::prepare(&stores).await?),
+    };
+
+    let metrics = Metrics::new().map_err(other)?;
+    let replica = ReplicaFeed::new(&config, &stores, &keys);
+    let (feed, admission) = (replica.feed.clone(), replica.admission());
+    let links = Arc::default();
+    let checks = ReplicaHealth {
+        stores: stores.clone(),
+        published: Arc::clone(&replica.published),
+        status: replica.handle.status.clone(),
+        links: Arc::clone(&links),
+        metrics: metrics.clone(),
+    };
+    let health = Health::new(Arc::new(checks), Arc::clone(&stores.clock));
+    let shared = SharedState::new(
+        metrics,
+        Arc::clone(&stores.clock),
+        config.trusted_proxies.clone(),
+        health,
+        stores.entropy.as_ref(),
+    );
+    let shared = Arc::new(shared.map_err(other)?);
+    let workers =
+        Workers { stores: stores.clone(), feed, keys, admission, links, shared: Arc::clone(&shared) };
+    let main = server::main(config.listen, config.workers, config.tls.clone(), workers.maker(&config)?);
+    let main = main.map_err(|error| cannot_listen("SYMBOLON_LISTEN", config.listen, &error))?;
+    let management = server::management(config.management_listen, Arc::clone(&shared))
+        .map_err(|error| cannot_listen("SYMBOLON_MANAGEMENT_LISTEN", config.management_listen, &error))?;
+    let (main_handle, management_handle) = (main.handle(), management.handle());
+    let (main, management) = (tokio::spawn(main), tokio::spawn(management));
+    log::info!("listening on {}, management on {}", config.listen, config.management_listen);
+
+    let state = tokio::select! {
+        state = wait_for_schema(&stores) => Some(state),
+        () = stop.received() => None,
+    };
+    let failed = match state {
+        None => None,
+        Some(Ok(SchemaState::Current)) => {
+            let alone = lock.is_some();
+            let handle = replica.start(&config, &stores, alone);
+            let announce = || announce(&config, demo.as_ref());
+            run(&config, &shared, &mut stop, announce, &main_handle).await;
+            tokio::time::timeout(LEAVE_PATIENCE, handle.leave()).await.ok();
+            None
+        }
+        Some(Ok(state)) => Some(ServeError::Schema(state)),
+        Some(Err(error)) => Some(error.into()),
+    };
+    main_handle.stop(false).await;
+    management_handle.stop(false).await;
+    main.await.map_err(other)?.map_err(other)?;
+    management.await.map_err(other)?.map_err(other)?;
+    drop(lock);
+    failed.map_or(Ok(()), Err)
+}
+
+/// Serves until a signal, then ends gracefully: readiness fails first, requests are taken for the
+/// drain delay, those under way finish.
+async fn run(
+    config: &Config,
+    shared: &SharedState,
+    stop: &mut StopSignals,
+    announce: impl FnOnce(),
+    server: &actix_web::dev::ServerHandle,
+) {
+    let announced = shared.health.wait_until_ready();
+    tokio::select! {
+        () = announced => {
+            announce();
+            stop.received().await;
+        }
+        () = stop.received() => {}
+    }
+    log::info!("stopping: not ready any more, requests are taken for {:?} more", config.drain_delay);
+    shared.health.stop();
+    tokio::select! {
+        () = tokio::time::sleep(config.drain_delay) => {}
+        () = stop.received() => log::info!("stopping at once"),
+    }
+    server.stop(true).await;
+    log::info!("every request is answered; giving the lease back");
+}
+
+fn cannot_listen(variable: &str, address: std::net::SocketAddr, error: &std::io::Error) -> ServeError {
+    let hint = match error.kind() {
+        std::io::ErrorKind::AddrInUse => "; something listens there already: choose another port",
+        std::io::ErrorKind::AddrNotAvailable => "; it is no address of this machine",
+        std::io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege: choose a higher one",
+        _ => "",
+    };
+    ConfigError::new(variable, format!("is {address}: cannot listen: {error}{hint}")).into()
+}
+
+/// What each worker's state is made of.
+struct Workers {
+    stores: Stores,
+    feed: ChangeFeed,
+    keys: Arc<TokenKeys>,
+    admission: Arc<FeedAdmission>,
+    links: Arc<Mutex<Vec<Arc<Link>>>>,
+    shared: Arc<SharedState>,
+}
+
+impl Workers {
+    /// Makes a worker's state on the worker's own thread: its connection to Redis lives there.
+    fn maker(self, config: &Config) -> Result<MakeWorker, ServeError> {
+        let settings = Arc::new(Settings {
+            issuer: config.issuer.clone(),
+            access_token_ttl: config.access_token_ttl,
+            revoke_wait: config.revoke_wait,
+        });
+        let store_timeout = config.store_timeout;
+        // What could fail is tried here, so that it cannot fail there.
+        if let GrantBackend::Redis { url, .. } = &self.stores.grants {
+            Connector::new(url).map_err(other)?;
+        }
+        Ok(Arc::new(move || {
+            let server = AuthorizationServer::new(
+                self.feed.clone(),
+                self.grants(store_timeout),
+                Arc::clone(&self.keys),
+                Arc::clone(&self.stores.entropy),
+                Arc::clone(&settings),
+            );
+            WorkerState { server, shared: Arc::clone(&self.shared) }
+        }))
+    }
+
+    fn grants(&self, store_timeout: Duration) -> Arc<dyn GrantStore> {
+        let inner: Arc<dyn GrantStore> = match &self.stores.grants {
+            GrantBackend::Sqlite(grants) => Arc::new(grants.clone()),
+            GrantBackend::Redis { url, .. } => {
+                let (link, supervisor) = Link::new(url, Arc::clone(&self.admission) as _, store_timeout);
+                tokio::spawn(supervisor);
+                self.links.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&link));
+                Arc::new(RedisGrants::new(link))
+            }
+        };
+        let (metrics, clock) = (self.shared.metrics.clone(), Arc::clone(&self.stores.clock));
+        Arc::new(ObservedGrants { inner, metrics, clock })
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

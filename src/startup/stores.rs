@@ -1,0 +1,252 @@
+//! Opening the stores that the configuration names.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{FlockOperation, flock};
+use tokio::runtime::Handle;
+
+use crate::admin::Admin;
+use crate::changes::{Actor, SqlFeed, WitnessMover};
+use crate::config::{Config, ConfigError};
+use crate::directory::DirectoryProjection;
+use crate::domain::clock::{Clock, SystemClock};
+use crate::domain::entropy::{Entropy, SystemEntropy};
+use crate::domain::identifier::GrantId;
+use crate::domain::position::Position;
+use crate::domain::token_key::{self, TokenKeys};
+use crate::grants::redis::{ControlPool, RedisUrl};
+use crate::grants::sqlite::SqliteGrants;
+use crate::grants::{EncodedRecord, GrantStore as _, StoreError, Witness};
+use crate::sql::migrations::{self, SchemaState};
+use crate::sql::{Database, DatabaseUrl, SqlError};
+
+/// How many connections a server keeps to SQL. Requests use none: these are for the lease, the
+/// sequence, acknowledgements and health checks.
+const SQL_CONNECTIONS: usize = 8;
+/// The embedded grant store is on the path of every request.
+const GRANT_CONNECTIONS: usize = 8;
+
+/// Where grants are kept.
+#[derive(Clone)]
+pub enum GrantBackend {
+    Redis { url: RedisUrl, control: ControlPool },
+    Sqlite(SqliteGrants),
+}
+
+/// The opened stores, and what goes with them.
+#[derive(Clone)]
+pub struct Stores {
+    pub database: Database,
+    pub grants: GrantBackend,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    embedded_grants: Option<DatabaseUrl>,
+}
+
+impl Stores {
+    /// Opens the stores; nothing is connected yet. SQL work will run on `runtime`.
+    ///
+    /// # Errors
+    /// Which setting is wrong, why, and what would be right.
+    pub fn open(config: &Config, runtime: Handle) -> Result<Self, ConfigError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        if config.redis_url.is_none() || config.database_url.is_none() {
+            make_data_dir(&config.data_dir)?;
+        }
+        let url = database_url(config)?;
+        let database = Database::new(&url, SQL_CONNECTIONS, runtime.clone())
+            .map_err(|error| ConfigError::new("SYMBOLON_DATABASE_URL", error.to_string()))?;
+        let (grants, embedded_grants) = match redis_url(config)? {
+            Some(url) => {
+                let control = ControlPool::new(&url);
+                let control = control.map_err(|error| ConfigError::new("SYMBOLON_REDIS_URL", error.0))?;
+                (GrantBackend::Redis { url, control }, None)
+            }
+            None => {
+                let url = DatabaseUrl::SqliteGrants(config.data_dir.join("grants.sqlite3"));
+                let database = Database::new(&url, GRANT_CONNECTIONS, runtime)
+                    .map_err(|error| ConfigError::new("SYMBOLON_DATA_DIR", error.to_string()))?;
+                (GrantBackend::Sqlite(SqliteGrants::new(database, Arc::clone(&clock))), Some(url))
+            }
+        };
+        Ok(Self { database, grants, clock, entropy: Arc::new(SystemEntropy), embedded_grants })
+    }
+
+    /// Migrates the stores that live in the data directory: they belong to this process alone.
+    ///
+    /// # Errors
+    /// When SQL fails, or a schema is newer than this version.
+    pub async fn migrate_embedded(&self) -> Result<(), SqlError> {
+        if let DatabaseUrl::Sqlite(_) = self.database.url() {
+            migrations::run(self.database.url()).await?;
+        }
+        if let Some(url) = &self.embedded_grants {
+            migrations::run(url).await?;
+        }
+        Ok(())
+    }
+
+    /// How the database's schema compares with this version's.
+    ///
+    /// # Errors
+    /// When SQL cannot be reached.
+    pub async fn schema_state(&self) -> Result<SchemaState, SqlError> {
+        migrations::state(self.database.url()).await
+    }
+
+    /// The change feed, for a replica that answers for tokens (with its keys) or for the command
+    /// line (without).
+    pub fn feed(&self, keys: Option<Arc<TokenKeys>>) -> SqlFeed<DirectoryProjection> {
+        SqlFeed::new(self.database.clone(), DirectoryProjection, Arc::clone(&self.clock), keys)
+    }
+
+    /// The grant store's witness.
+    pub fn witness(&self) -> Arc<dyn Witness> {
+        match &self.grants {
+            GrantBackend::Redis { control, .. } => Arc::new(control.clone()),
+            GrantBackend::Sqlite(grants) => Arc::new(grants.clone()),
+        }
+    }
+
+    /// Puts the witness where `recover` wants it.
+    ///
+    /// # Errors
+    /// When the grant store did not confirm.
+    pub async fn reset_witness(&self, position: Position) -> Result<(), StoreError> {
+        match &self.grants {
+            GrantBackend::Redis { control, .. } => control.reset_witness(position).await,
+            GrantBackend::Sqlite(grants) => grants.reset_witness(position).await,
+        }
+    }
+
+    /// What the grant store has under an id, for the command line.
+    ///
+    /// # Errors
+    /// When the grant store cannot be asked.
+    pub async fn load_grant(&self, id: GrantId) -> Result<Option<EncodedRecord>, StoreError> {
+        match &self.grants {
+            GrantBackend::Redis { control, .. } => Ok(control.load(id).await?.map(EncodedRecord::from_bytes)),
+            GrantBackend::Sqlite(grants) => grants.load(id).await,
+        }
+    }
+
+    /// The hands of an admin at a command line.
+    pub fn admin(&self, actor: Actor) -> Admin {
+        let feed = self.feed(None);
+        let mover = WitnessMover::new(self.witness(), Arc::new(feed.clone()));
+        let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
+        Admin::new(self.database.clone(), feed, clock, entropy, mover, actor)
+    }
+}
+
+fn database_url(config: &Config) -> Result<DatabaseUrl, ConfigError> {
+    let Some(url) = &config.database_url else {
+        return Ok(DatabaseUrl::Sqlite(config.data_dir.join("symbolon.sqlite3")));
+    };
+    let url = DatabaseUrl::parse(url.expose(), config.database_ca.clone())
+        .map_err(|why| ConfigError::new("SYMBOLON_DATABASE_URL", why))?;
+    if let DatabaseUrl::Postgres(postgres) = &url
+        && !postgres.is_confidential()
+    {
+        log::warn!("PostgreSQL is reached over a network without TLS; add sslmode=require to its URL");
+    }
+    Ok(url)
+}
+
+fn redis_url(config: &Config) -> Result<Option<RedisUrl>, ConfigError> {
+    let Some(url) = &config.redis_url else { return Ok(None) };
+    let url = RedisUrl::parse(url.expose(), config.redis_ca.as_deref())
+        .map_err(|why| ConfigError::new("SYMBOLON_REDIS_URL", why))?;
+    if !url.is_confidential() {
+        log::warn!("Redis is reached over a network without TLS; write rediss:// in its URL");
+        if !url.has_password() {
+            log::warn!("Redis is reached over a network without a password");
+        }
+    }
+    Ok(Some(url))
+}
+
+fn make_data_dir(path: &Path) -> Result<(), ConfigError> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| {
+        ConfigError::new("SYMBOLON_DATA_DIR", format!("is {}, which cannot be made: {error}", path.display()))
+    })
+}
+
+/// Held by the one process that serves from a data directory.
+#[derive(Debug)]
+pub struct DataDirLock {
+    _file: File,
+}
+
+/// Takes the data directory for this process.
+///
+/// # Errors
+/// When another process serves from it.
+pub fn lock_data_dir(path: &Path) -> Result<DataDirLock, ConfigError> {
+    let error = |why: String| ConfigError::new("SYMBOLON_DATA_DIR", why);
+    let lock = path.join("lock");
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock);
+    let file = file.map_err(|e| error(format!("cannot be locked: {}: {e}", lock.display())))?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+        error(format!(
+            "is {}, from which another symbolon serves already; stop that one first",
+            path.display()
+        ))
+    })?;
+    Ok(DataDirLock { _file: file })
+}
+
+/// Checks the configured token keys, without making one.
+///
+/// # Errors
+/// Why they are no list of keys.
+pub fn check_token_keys(config: &Config) -> Result<(), ConfigError> {
+    if config.token_key.is_some() { token_keys(config).map(drop) } else { Ok(()) }
+}
+
+/// The token keys: the configured ones or, for the embedded default, one kept in the data
+/// directory.
+///
+/// # Errors
+/// Which setting is wrong, and why.
+pub fn token_keys(config: &Config) -> Result<TokenKeys, ConfigError> {
+    if let Some(keys) = &config.token_key {
+        return TokenKeys::parse(keys.expose()).map_err(|error| {
+            ConfigError::new("SYMBOLON_TOKEN_KEY", format!("is not a list of keys: {error}"))
+        });
+    }
+    let path = config.data_dir.join("token.key");
+    let error = |why: String| ConfigError::new("SYMBOLON_DATA_DIR", format!("{}: {why}", path.display()));
+    if let Err(cause) = make_key_file(&path) {
+        return Err(error(format!("the token key cannot be made: {cause}")));
+    }
+    let mut text = zeroize::Zeroizing::new(String::new());
+    File::open(&path)
+        .and_then(|mut file| file.read_to_string(&mut text))
+        .map_err(|cause| error(format!("the token key cannot be read: {cause}")))?;
+    TokenKeys::parse(&text).map_err(|cause| error(cause.to_string()))
+}
+
+/// Writes a new key beside the final name and links it there: never half a key, never over another.
+fn make_key_file(path: &Path) -> std::io::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let key = token_key::generate(&SystemEntropy).map_err(std::io::Error::other)?;
+    let draft = path.with_extension(format!("new-{}", std::process::id()));
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;
+    file.write_all(key.as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()?;
+    let linked = std::fs::hard_link(&draft, path);
+    std::fs::remove_file(&draft)?;
+    match linked {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        linked => linked,
+    }
+}

@@ -1,0 +1,153 @@
+//! Metrics in Prometheus' text format. No label holds anything that a caller chose.
+
+use prometheus::{
+    Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry,
+    TextEncoder,
+};
+
+/// From a tenth of a millisecond to ten seconds.
+const SECONDS: [f64; 16] =
+    [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Everything that is measured.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    pub requests: IntCounterVec,
+    pub request_seconds: HistogramVec,
+    pub tokens_issued: IntCounterVec,
+    pub introspections: IntCounterVec,
+    pub revocations: IntCounterVec,
+    pub acknowledgement_seconds: Histogram,
+    pub store_seconds: HistogramVec,
+    pub store_errors: IntCounterVec,
+    pub lease_remaining_seconds: Gauge,
+    pub feed_position: IntGauge,
+    pub feed_lag: IntGauge,
+    pub revoked_in_memory: IntGauge,
+    pub replicas: IntGauge,
+    pub check_failing: prometheus::IntGaugeVec,
+}
+
+struct Maker<'r>(&'r Registry);
+
+impl Maker<'_> {
+    fn add<C: prometheus::core::Collector + Clone + 'static>(
+        &self,
+        made: prometheus::Result<C>,
+    ) -> prometheus::Result<C> {
+        let made = made?;
+        self.0.register(Box::new(made.clone()))?;
+        Ok(made)
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+        self.add(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<HistogramVec> {
+        self.add(HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), labels))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+        self.add(IntGauge::new(name, help))
+    }
+}
+
+impl Metrics {
+    /// # Errors
+    /// When two metrics have the same name, which a test would show.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        let make = Maker(&registry);
+        let acknowledgement = HistogramOpts::new(
+            "symbolon_revocation_acknowledgement_seconds",
+            "From the commit of a revocation until every replica had confirmed it.",
+        );
+        Ok(Self {
+            requests: make.counters(
+                "symbolon_http_requests_total",
+                "Requests answered, by endpoint and status.",
+                &["endpoint", "status"],
+            )?,
+            request_seconds: make.histograms(
+                "symbolon_http_request_duration_seconds",
+                "From the head of a request to its answer.",
+                &["endpoint"],
+            )?,
+            tokens_issued: make.counters(
+                "symbolon_tokens_issued_total",
+                "Access tokens issued.",
+                &["grant_type"],
+            )?,
+            introspections: make.counters(
+                "symbolon_introspections_total",
+                "Introspections answered: active, inactive or unavailable.",
+                &["result"],
+            )?,
+            revocations: make.counters(
+                "symbolon_revocations_total",
+                "Revocations answered: acknowledged, nothing_to_revoke or unavailable.",
+                &["result"],
+            )?,
+            acknowledgement_seconds: make
+                .add(Histogram::with_opts(acknowledgement.buckets(SECONDS.to_vec())))?,
+            store_seconds: make.histograms(
+                "symbolon_store_duration_seconds",
+                "How long the grant store took, by operation.",
+                &["operation"],
+            )?,
+            store_errors: make.counters(
+                "symbolon_store_errors_total",
+                "Operations that the grant store did not confirm.",
+                &["operation"],
+            )?,
+            lease_remaining_seconds: make.add(Gauge::new(
+                "symbolon_lease_remaining_seconds",
+                "How long this replica may go on answering without SQL; 0 means it answers 503.",
+            ))?,
+            feed_position: make.gauge(
+                "symbolon_feed_position",
+                "Number of the last change that this replica has applied.",
+            )?,
+            feed_lag: make.gauge(
+                "symbolon_feed_lag_changes",
+                "Changes that some replica has applied and this one has not.",
+            )?,
+            revoked_in_memory: make
+                .gauge("symbolon_revoked_grants_in_memory", "Revoked grants that this replica remembers.")?,
+            replicas: make.gauge("symbolon_replicas", "Replicas that hold a row in SQL.")?,
+            check_failing: make.add(prometheus::IntGaugeVec::new(
+                Opts::new("symbolon_check_failing", "1 while a readiness check fails."),
+                &["check"],
+            ))?,
+            registry,
+        })
+    }
+
+    /// The text that a scraper reads.
+    ///
+    /// # Errors
+    /// When a metric cannot be written.
+    pub fn render(&self) -> prometheus::Result<Vec<u8>> {
+        let mut text = Vec::with_capacity(16 * 1024);
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_has_a_name_of_its_own_and_is_rendered() {
+        let metrics = Metrics::new().unwrap();
+        metrics.requests.with_label_values(&["token", "200"]).inc();
+        let text = String::from_utf8(metrics.render().unwrap()).unwrap();
+        assert!(text.contains("symbolon_http_requests_total{endpoint=\"token\",status=\"200\"} 1"));
+        assert!(text.contains("symbolon_lease_remaining_seconds"));
+    }
+}
