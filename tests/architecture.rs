@@ -26,7 +26,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("directory", &["domain", "sql", "changes"]),
     ("oauth", &["domain", "grants", "changes", "directory"]),
     ("identity", &["domain", "grants", "changes", "directory"]),
-    ("admin", &["domain", "grants", "changes", "directory", "identity"]),
+    ("admin", &["domain", "sql", "grants", "changes", "directory", "identity"]),
     ("http", &["domain", "config", "telemetry", "oauth", "identity", "admin"]),
     ("startup", ANYTHING_ABOVE),
     ("cli", ANYTHING_ABOVE),

@@ -16,7 +16,7 @@ use super::store::{FeedError, FeedStore, Incarnation, Publish, Renewal, ReplicaR
 use crate::domain::base62;
 use crate::domain::clock::{BootTime, Clock, Timestamp};
 use crate::domain::entropy::{self, Entropy};
-use crate::domain::position::ChangeNumber;
+use crate::domain::position::{ChangeNumber, Position};
 use crate::domain::token_key::TokenKeys;
 use crate::sql::SqlError;
 
@@ -183,7 +183,7 @@ impl<V: Clone + Send + Sync + 'static> Replica<V> {
         let published = Arc::clone(&self.parts.published);
         let keys = Arc::clone(&self.parts.keys);
         Arc::new(move |rows: &[RecordedChange], view: V| {
-            let Some(newest) = published.newest() else { return Ok(Default::default()) };
+            let Some(newest) = published.newest() else { return Ok(Position::default()) };
             if rows.is_empty() {
                 return Ok(newest.position);
             }

@@ -136,7 +136,8 @@ mod tests {
                 // Crowd the ids, so that leaves hold several and ids repeat.
                 bytes[0] &= 1;
                 bytes[1] &= 0x1f;
-                bytes[2..].fill(bytes[2] & 1);
+                let rest = bytes[2] & 1;
+                bytes[2..].fill(rest);
                 let ends = Timestamp::from_unix_seconds(ends_at);
                 set.insert(GrantId::from_bytes(bytes), ends, ChangeNumber::new(number));
                 map.entry(bytes).or_insert((ends_at, number));

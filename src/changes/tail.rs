@@ -85,11 +85,11 @@ impl<V: Clone + Send + Sync + 'static> Tail<V> {
         lease: Duration,
     ) -> (Self, TailHandle) {
         let (status, seen) = watch::channel(LeaseStatus::default());
-        let (ask, leave) = oneshot::channel();
+        let (ask, asked) = oneshot::channel();
         let renew_every = (lease / 10).min(RENEW_EVERY);
         let reload = ReloadRequest { wanted: Arc::default(), wake };
         let handle = TailHandle { status: seen, reload: reload.clone(), leave: ask };
-        (Self { replica, history, witness, reload, renew_every, status, leave }, handle)
+        (Self { replica, history, witness, reload, renew_every, status, leave: asked }, handle)
     }
 
     /// Joins, and rejoins when the lease is lost; renews until asked to leave.

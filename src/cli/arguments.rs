@@ -352,8 +352,7 @@ pub fn exit(error: &clap::Error) -> ExitCode {
             let line = paragraph.join(" ").split_whitespace().collect::<Vec<_>>().join(" ");
             let tip = tip.trim();
             let separator = if tip.is_empty() { "" } else { "; " };
-            super::output::Output::new(false)
-                .error(&format!("{}{separator}{tip}", line.trim_start_matches("error: ")));
+            super::output::Output::error(&format!("{}{separator}{tip}", line.trim_start_matches("error: ")));
             ExitCode::from(2)
         }
     }

@@ -101,5 +101,5 @@ pub fn confirmations_json(acknowledgement: &Acknowledgement) -> serde_json::Valu
         serde_json::json!({ "replica": name, "standing": standing })
     });
     let replicas: Vec<_> = replicas.collect();
-    serde_json::json!({ "replicas": replicas, "took_ms": acknowledgement.took.as_millis() as u64 })
+    serde_json::json!({ "replicas": replicas, "took_ms": u64::try_from(acknowledgement.took.as_millis()).unwrap_or(u64::MAX) })
 }

@@ -108,7 +108,7 @@ pub fn recover(command: &Destructive, context: &Context, output: &Output) -> Res
     }
     let question =
         "Revoke every token issued before now, because the database was restored to an older state?";
-    if !may_proceed(command, question, output)? {
+    if !may_proceed(command, question)? {
         return Ok(ExitCode::FAILURE);
     }
     let position = context.block_on(context.admin.recover(witness, command.reason.clone()))?;

@@ -70,11 +70,11 @@ pub fn run() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(CliError::Usage(why)) => {
-            output.error(&why);
+            Output::error(&why);
             ExitCode::from(2)
         }
         Err(CliError::Failed(why)) => {
-            output.error(&why);
+            Output::error(&why);
             ExitCode::from(1)
         }
     }

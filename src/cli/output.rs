@@ -31,14 +31,14 @@ impl Output {
     }
 
     /// What went wrong, in one line.
-    pub fn error(&self, why: &str) {
+    pub fn error(why: &str) {
         let line =
             why.split('\n').map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
         writeln!(std::io::stderr(), "symbolon: {line}").ok();
     }
 
     /// Asks a person at a terminal; `None` when there is nobody to ask.
-    pub fn confirm(&self, question: &str) -> Option<bool> {
+    pub fn confirm(question: &str) -> Option<bool> {
         if !std::io::stdin().is_terminal() {
             return None;
         }

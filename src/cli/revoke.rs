@@ -23,7 +23,7 @@ pub fn run(revoke: &RevokeEverything, context: &Context, output: &Output) -> Res
         output.result(&text, &json!({ "dry_run": true }));
         return Ok(ExitCode::SUCCESS);
     }
-    if !may_proceed(&revoke.destructive, &format!("Revoke every token {whose}?"), output)? {
+    if !may_proceed(&revoke.destructive, &format!("Revoke every token {whose}?"))? {
         return Ok(ExitCode::FAILURE);
     }
     let recorded = context.block_on(context.admin.kill(scope, revoke.destructive.reason.clone()))?;
@@ -39,14 +39,14 @@ pub fn run(revoke: &RevokeEverything, context: &Context, output: &Output) -> Res
 ///
 /// # Errors
 /// When there is nobody to ask.
-pub fn may_proceed(destructive: &Destructive, question: &str, output: &Output) -> Result<bool, CliError> {
+pub fn may_proceed(destructive: &Destructive, question: &str) -> Result<bool, CliError> {
     if destructive.yes {
         return Ok(true);
     }
-    match output.confirm(question) {
+    match Output::confirm(question) {
         Some(true) => Ok(true),
         Some(false) => {
-            output.error("nothing was done");
+            Output::error("nothing was done");
             Ok(false)
         }
         None => Err(CliError::Usage(

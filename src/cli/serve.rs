@@ -21,36 +21,24 @@ pub fn serve(sources: &Sources, mode: Mode) -> Result<ExitCode, CliError> {
     };
     logging::install(filter, config.log_format == LogFormat::Json)
         .map_err(|why| CliError::Usage(format!("SYMBOLON_LOG {why}")))?;
-    let failed = |error: std::io::Error| CliError::Failed(error.to_string());
-    // SQL work has threads of its own: a slow disk must not hold up requests.
-    let sql = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("sql")
-        .enable_all()
-        .build()
-        .map_err(failed)?;
-    let served =
-        actix_web::rt::System::new().block_on(startup::serve(config, mode, &sql, Box::new(announce)));
-    // A statement that hangs must not hold up the end.
-    sql.shutdown_timeout(Duration::from_millis(500));
-    served?;
+    startup::run(config, mode, Box::new(announce))?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn announce(config: &Config, demo: Option<&quickstart::Demo>) {
     use std::io::Write as _;
     let Some(demo) = demo else { return };
-    let mut text = format!(
-        "Symbolon is serving on http://{}\n\nPaste these into another terminal, in this order:\n",
-        config.listen
-    );
-    for (what, command) in quickstart::commands(&format!("http://{}", config.listen), demo) {
-        text.push_str(&format!("\n# {what}\n{command}\n"));
-    }
-    text.push_str(&format!(
-        "\nEverything is kept in {}; Ctrl-C stops the server.\n",
+    let url = format!("http://{}", config.listen);
+    let steps = quickstart::commands(&url, demo)
+        .into_iter()
+        .map(|(what, command)| format!("\n# {what}\n{command}\n"))
+        .collect::<Vec<_>>()
+        .concat();
+    let text = format!(
+        "Symbolon is serving on {url}\n\nPaste these into another terminal, in this order:\n{steps}\n\
+         Everything is kept in {}; Ctrl-C stops the server.\n",
         config.data_dir.display()
-    ));
+    );
     // A closed pipe is the reader's choice.
     std::io::stdout().write_all(text.as_bytes()).ok();
     std::io::stdout().flush().ok();

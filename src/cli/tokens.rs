@@ -109,7 +109,7 @@ fn run_revoke(revoke: &RevokeTokens, context: &Context, output: &Output) -> Resu
     if revoke.destructive.dry_run {
         return dry_run(&wanted, context, output);
     }
-    if grants > 0 && !may_proceed(&revoke.destructive, &question, output)? {
+    if grants > 0 && !may_proceed(&revoke.destructive, &question)? {
         return Ok(ExitCode::FAILURE);
     }
     let mut last: Option<Recorded> = None;

@@ -28,7 +28,7 @@ impl Credentials {
         let previous = self
             .previous
             .as_ref()
-            .is_some_and(|(digest, expires_at)| (digest == presented) & (now < *expires_at));
+            .is_some_and(|(digest, expires_at)| digest == presented && now < *expires_at);
         current | previous
     }
 

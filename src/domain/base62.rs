@@ -2,6 +2,7 @@
 //!
 //! Fixed width and a range check make the text canonical: one number has exactly one spelling, so
 //! a token cannot be respelled and still be recognised.
+#![expect(clippy::cast_possible_truncation, reason = "limbs are the low 32 bits of their products")]
 
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// Five digits at a time: 62⁵ is the largest power that leaves room for a 32-bit limb in a `u64`.

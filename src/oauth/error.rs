@@ -59,6 +59,11 @@ pub struct Unavailable {
 }
 
 impl OAuthError {
+    /// 503, with what callers read and what the log says.
+    pub fn unavailable(description: &'static str, cause: impl fmt::Display) -> Self {
+        Self::Unavailable(Unavailable { description, cause: cause.to_string() })
+    }
+
     /// The `error` member.
     pub const fn code(&self) -> &'static str {
         match self {
@@ -139,41 +144,35 @@ impl fmt::Display for OAuthError {
 
 impl std::error::Error for OAuthError {}
 
-impl Unavailable {
-    pub fn new(description: &'static str, cause: impl fmt::Display) -> OAuthError {
-        OAuthError::Unavailable(Self { description, cause: cause.to_string() })
-    }
-}
-
 const TRY_AGAIN: &str = "the server cannot answer now; try again";
 
 impl From<NoLease> for OAuthError {
     fn from(error: NoLease) -> Self {
-        Unavailable::new(TRY_AGAIN, error)
+        OAuthError::unavailable(TRY_AGAIN, error)
     }
 }
 
 impl From<StoreError> for OAuthError {
     fn from(error: StoreError) -> Self {
-        Unavailable::new(TRY_AGAIN, error)
+        OAuthError::unavailable(TRY_AGAIN, error)
     }
 }
 
 impl From<MalformedRecord> for OAuthError {
     fn from(error: MalformedRecord) -> Self {
-        Unavailable::new(TRY_AGAIN, error)
+        OAuthError::unavailable(TRY_AGAIN, error)
     }
 }
 
 impl From<EntropyUnavailable> for OAuthError {
     fn from(error: EntropyUnavailable) -> Self {
-        Unavailable::new(TRY_AGAIN, error)
+        OAuthError::unavailable(TRY_AGAIN, error)
     }
 }
 
 impl From<FeedError> for OAuthError {
     fn from(error: FeedError) -> Self {
-        Unavailable::new(
+        OAuthError::unavailable(
             "the revocation could not be confirmed and may have been recorded; try again, which is safe",
             error,
         )

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::AuthorizationServer;
 use super::client_authentication::{Caller, PresentedCredentials};
-use super::error::{OAuthError, Unavailable};
+use super::error::OAuthError;
 use crate::changes::{Actor, Change, Entry, Recorded};
 use crate::domain::token::{TokenKind, TokenString};
 use crate::grants::GrantRecord;
@@ -50,7 +50,7 @@ impl AuthorizationServer {
             return Ok(Revocation::Acknowledged { took: acknowledgement.took });
         }
         let pending: Vec<_> = acknowledgement.pending().collect();
-        Err(Unavailable::new(
+        Err(OAuthError::unavailable(
             "the revocation is recorded but not yet confirmed everywhere; try again, which is safe",
             format!("no confirmation of change {} from {}", recorded.number, pending.join(", ")),
         ))
@@ -83,7 +83,7 @@ impl AuthorizationServer {
         let recording = self.feed.record(Entry { change, actor, reason: None });
         match tokio::time::timeout(self.settings.revoke_wait, recording).await {
             Ok(recorded) => Ok(Some(recorded?)),
-            Err(_) => Err(Unavailable::new(
+            Err(_) => Err(OAuthError::unavailable(
                 "the revocation may have been recorded; try again, which is safe",
                 "the database did not confirm in time",
             )),

@@ -37,7 +37,7 @@ pub enum DatabaseUrl {
     /// The embedded grant store: a SQLite file whose commits survive the process, and a power
     /// failure up to the last checkpoint. Losing a grant makes its tokens inactive, nothing else.
     SqliteGrants(PathBuf),
-    Postgres(PostgresUrl),
+    Postgres(Box<PostgresUrl>),
 }
 
 impl DatabaseUrl {
@@ -55,7 +55,7 @@ impl DatabaseUrl {
             return Ok(Self::Sqlite(path.into()));
         }
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            return PostgresUrl::parse(text, ca).map(Self::Postgres);
+            return PostgresUrl::parse(text, ca).map(|url| Self::Postgres(Box::new(url)));
         }
         Err("is neither postgres://user:password@host:port/database nor sqlite:PATH".to_owned())
     }
@@ -63,8 +63,8 @@ impl DatabaseUrl {
 
 /// One pooled connection of either backend.
 pub enum Connection {
-    Sqlite(Object<SqliteConn>),
-    Postgres(Object<AsyncPgConnection>),
+    Sqlite(Box<Object<SqliteConn>>),
+    Postgres(Box<Object<AsyncPgConnection>>),
 }
 
 /// Runs a query on whichever backend `$conn` is: `on!(conn, c => query.execute(c).await)`.
@@ -214,10 +214,10 @@ impl Database {
         let task = self.runtime.spawn(async move {
             let mut conn = match &pool {
                 DatabasePool::Sqlite(pool) => {
-                    Connection::Sqlite(pool.get().await.map_err(SqlError::unavailable)?)
+                    Connection::Sqlite(Box::new(pool.get().await.map_err(SqlError::unavailable)?))
                 }
                 DatabasePool::Postgres(pool) => {
-                    Connection::Postgres(pool.get().await.map_err(SqlError::unavailable)?)
+                    Connection::Postgres(Box::new(pool.get().await.map_err(SqlError::unavailable)?))
                 }
             };
             transaction(&mut conn, isolation, unit).await

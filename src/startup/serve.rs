@@ -77,12 +77,30 @@ pub enum Mode {
     Quickstart,
 }
 
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When something prevents the server from starting: one clear line.
+pub fn run(config: Config, mode: Mode, announce: Announce) -> Result<(), ServeError> {
+    // SQL work has threads of its own: a slow disk must not hold up requests.
+    let sql = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("sql")
+        .enable_all()
+        .build()
+        .map_err(other)?;
+    let served = actix_web::rt::System::new().block_on(serve(config, mode, &sql, announce));
+    // A statement that hangs must not hold up the end.
+    sql.shutdown_timeout(Duration::from_millis(500));
+    served
+}
+
 /// Serves until SIGTERM or SIGINT. SQL work and the feed's tasks run on `sql`, requests on actix's
 /// workers.
 ///
 /// # Errors
 /// When something prevents the server from starting: one clear line.
-pub async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce) -> Result<(), ServeError> {
+async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce) -> Result<(), ServeError> {
     let mut stop = StopSignals::new().map_err(other)?;
     if mode == Mode::Quickstart {
         quickstart::check(&config)?;
@@ -137,7 +155,7 @@ pub async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce
             let alone = lock.is_some();
             let handle = replica.start(&config, &stores, alone);
             let announce = || announce(&config, demo.as_ref());
-            run(&config, &shared, &mut stop, announce, &main_handle).await;
+            serve_until_stopped(&config, &shared, &mut stop, announce, &main_handle).await;
             tokio::time::timeout(LEAVE_PATIENCE, handle.leave()).await.ok();
             None
         }
@@ -154,7 +172,7 @@ pub async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce
 
 /// Serves until a signal, then ends gracefully: readiness fails first, requests are taken for the
 /// drain delay, those under way finish.
-async fn run(
+async fn serve_until_stopped(
     config: &Config,
     shared: &SharedState,
     stop: &mut StopSignals,

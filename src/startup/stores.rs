@@ -60,18 +60,15 @@ impl Stores {
         let url = database_url(config)?;
         let database = Database::new(&url, SQL_CONNECTIONS, runtime.clone())
             .map_err(|error| ConfigError::new("SYMBOLON_DATABASE_URL", error.to_string()))?;
-        let (grants, embedded_grants) = match redis_url(config)? {
-            Some(url) => {
-                let control = ControlPool::new(&url);
-                let control = control.map_err(|error| ConfigError::new("SYMBOLON_REDIS_URL", error.0))?;
-                (GrantBackend::Redis { url, control }, None)
-            }
-            None => {
-                let url = DatabaseUrl::SqliteGrants(config.data_dir.join("grants.sqlite3"));
-                let database = Database::new(&url, GRANT_CONNECTIONS, runtime)
-                    .map_err(|error| ConfigError::new("SYMBOLON_DATA_DIR", error.to_string()))?;
-                (GrantBackend::Sqlite(SqliteGrants::new(database, Arc::clone(&clock))), Some(url))
-            }
+        let (grants, embedded_grants) = if let Some(url) = redis_url(config)? {
+            let control = ControlPool::new(&url);
+            let control = control.map_err(|error| ConfigError::new("SYMBOLON_REDIS_URL", error.0))?;
+            (GrantBackend::Redis { url, control }, None)
+        } else {
+            let url = DatabaseUrl::SqliteGrants(config.data_dir.join("grants.sqlite3"));
+            let database = Database::new(&url, GRANT_CONNECTIONS, runtime)
+                .map_err(|error| ConfigError::new("SYMBOLON_DATA_DIR", error.to_string()))?;
+            (GrantBackend::Sqlite(SqliteGrants::new(database, Arc::clone(&clock))), Some(url))
         };
         Ok(Self { database, grants, clock, entropy: Arc::new(SystemEntropy), embedded_grants })
     }

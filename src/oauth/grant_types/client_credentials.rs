@@ -9,7 +9,7 @@ use crate::domain::scope::Scope;
 use crate::domain::token::{PlainToken, TokenKind};
 use crate::grants::{AccessToken, GrantRecord};
 use crate::oauth::AuthorizationServer;
-use crate::oauth::error::{OAuthError, Unavailable};
+use crate::oauth::error::OAuthError;
 use crate::oauth::token::{IssuedToken, TokenRequest};
 
 /// How often a token is made anew because something changed while it was being kept.
@@ -48,7 +48,7 @@ pub(in crate::oauth) async fn issue(
         // Dead before it was seen by anybody. The record would only take room until its end.
         server.grants.remove(grant_id).await?;
     }
-    Err(Unavailable::new("the client is being changed; try again", "the client kept changing"))
+    Err(OAuthError::unavailable("the client is being changed; try again", "the client kept changing"))
 }
 
 fn authorize(

@@ -1,0 +1,37 @@
+//! A clock that stands still until it is told to go on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use symbolon::domain::clock::{BootTime, Clock};
+
+/// Where every manual clock begins, in Unix seconds.
+pub const START: i64 = 1_800_000_000;
+
+/// Wall clock and boot time of one machine, moved by hand.
+#[derive(Debug)]
+pub struct ManualClock {
+    millis: AtomicI64,
+}
+
+impl ManualClock {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { millis: AtomicI64::new(START * 1000) })
+    }
+
+    pub fn advance(&self, by: Duration) {
+        self.millis.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn unix_millis(&self) -> i64 {
+        self.millis.load(Ordering::SeqCst)
+    }
+
+    fn boot(&self) -> BootTime {
+        let since_start = self.unix_millis() - START * 1000;
+        BootTime::from_duration(Duration::from_millis(u64::try_from(since_start).unwrap()))
+    }
+}

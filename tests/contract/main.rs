@@ -1,0 +1,95 @@
+//! The contracts of the stores: the same cases on every implementation.
+//!
+//! | contract | implementations | cases |
+//! |---|---|---|
+//! | grant store | Redis, SQLite | [`grants`], [`redis_faults`], [`redis_access`] |
+//! | witness | Redis, SQLite | [`witness`] |
+//! | change feed | PostgreSQL, SQLite | [`feed_recording`], [`feed_loading`], [`feed_leases`], [`feed_history`], [`feed_waking`], [`feed_faults`] |
+//! | schema | PostgreSQL, SQLite | [`migrations`] |
+//! | directory | PostgreSQL, SQLite | [`directory`], [`directory_view`] |
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has to stop, and says where"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the cases measure and wait in real time; the stores are told the time"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod clock;
+mod databases;
+mod directory;
+mod directory_view;
+mod feed_faults;
+mod feed_history;
+mod feed_leases;
+mod feed_loading;
+mod feed_recording;
+mod feed_waking;
+mod grants;
+mod migrations;
+mod redis_access;
+mod redis_faults;
+mod stores;
+mod witness;
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, Runtime};
+
+/// No case takes this long; one that does hangs.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// Between two looks at a condition.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Where the work of the stores runs: on several threads, as in the server.
+fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("threads can be started")
+    })
+}
+
+/// Runs one case, on the test's own thread, which it may block.
+fn run(case: impl Future<Output = ()>) {
+    runtime().block_on(async {
+        tokio::time::timeout(PATIENCE, case).await.expect("the case ends");
+    });
+}
+
+/// What `probe` found, or a panic that names `what` when it found nothing within `limit`.
+async fn eventually<T>(what: &str, limit: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(found) = probe().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// A test for each case on each implementation: `cases!(Kind: module = Variant, … => { case, … })`.
+macro_rules! cases {
+    ($kind:ident: $($module:ident = $variant:ident),+ => $cases:tt) => {
+        $( $crate::cases!(@ $kind $module $variant $cases); )+
+    };
+    (@ $kind:ident $module:ident $variant:ident { $($case:ident),+ $(,)? }) => {
+        mod $module {
+            $(
+                #[test]
+                fn $case() {
+                    $crate::run(super::$case(super::$kind::$variant));
+                }
+            )+
+        }
+    };
+}
+use cases;
