@@ -112,7 +112,7 @@ impl WitnessMover {
     pub async fn catch_up(&self) -> Result<(), WitnessError> {
         let mut proven = self.proven.lock().await;
         let found = self.witness.read().await?;
-        if found.is_some_and(|found| found.number < self.passed.get()) {
+        if found.map_or(ChangeNumber::ZERO, |found| found.number) < self.passed.get() {
             log::warn!("the grant store went back in time: deleting again what was revoked since");
             self.passed.set_back();
         }

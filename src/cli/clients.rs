@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -12,6 +13,7 @@ use super::context::{Context, confirmations};
 use super::output::{Output, columns, moment, table};
 use crate::admin::AdminError;
 use crate::admin::clients::{ClientUpdate, NewClient};
+use crate::config::MAX_LIFETIME;
 use crate::directory::{Client, GrantType};
 use crate::domain::duration;
 use crate::domain::identifier::ClientId;
@@ -136,9 +138,7 @@ fn read_grants(grants: &[String]) -> Result<BTreeSet<GrantType>, CliError> {
 }
 
 fn read_new(create: CreateClient) -> Result<NewClient, CliError> {
-    if create.access_token_ttl.is_some_and(|ttl| ttl.as_secs() == 0) {
-        return Err(CliError::Usage("--access-token-ttl must be 1s or more".to_owned()));
-    }
+    create.access_token_ttl.map(check_ttl).transpose()?;
     let id = create.client_id.as_deref().map(ClientId::parse).transpose();
     let secret = match create.secret_stdin {
         true => Some(read_secret()?),
@@ -164,6 +164,15 @@ fn read_secret() -> Result<PlainSecret, CliError> {
     PlainSecret::bring(secret).map_err(|error| CliError::Usage(format!("--secret-stdin: {error}")))
 }
 
+fn check_ttl(ttl: Duration) -> Result<(), CliError> {
+    if ttl.as_secs() == 0 || ttl > MAX_LIFETIME {
+        let why =
+            format!("--access-token-ttl must be 1s or more, and {} or less", duration::format(MAX_LIFETIME));
+        return Err(CliError::Usage(why));
+    }
+    Ok(())
+}
+
 fn read_update(update: UpdateClient) -> Result<ClientUpdate, CliError> {
     let ttl = match update.access_token_ttl.as_deref() {
         None => None,
@@ -171,9 +180,7 @@ fn read_update(update: UpdateClient) -> Result<ClientUpdate, CliError> {
         Some(text) => {
             let ttl = duration::parse(text)
                 .map_err(|error| CliError::Usage(format!("--access-token-ttl {text:?}: {error}")))?;
-            if ttl.as_secs() == 0 {
-                return Err(CliError::Usage("--access-token-ttl must be 1s or more".to_owned()));
-            }
+            check_ttl(ttl)?;
             Some(Some(ttl))
         }
     };

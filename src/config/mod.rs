@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 pub use self::settings::{SETTINGS, Setting};
 pub use self::sources::{Flags, Sources, process_environment};
+pub use self::values::MAX_LIFETIME;
 use self::values::Values;
 
 /// One clear line: which value, why, and what would be right.

@@ -11,7 +11,7 @@ use super::{ConfigError, LogFormat, SETTINGS, Secret, Setting, Sources};
 use crate::domain::duration;
 
 /// No token outlives ten years: longer is a slip of the pen.
-const MAX_LIFETIME: Duration = Duration::from_secs(10 * 365 * 86_400);
+pub const MAX_LIFETIME: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// A request on a store that hangs is answered within 2 s.
 const MAX_STORE_TIMEOUT: Duration = Duration::from_millis(1900);
 /// The graceful stop takes 15 s at most, and requests under way need some of them.

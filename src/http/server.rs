@@ -17,8 +17,6 @@ use crate::config::TlsFiles;
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long the head of a request may take to arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long requests under way may take to finish when the server stops, in seconds.
-const SHUTDOWN_TIMEOUT: u64 = 6;
 
 /// Headers on every answer: none of them is a page, and no browser should take it for one.
 fn headers() -> DefaultHeaders {
@@ -32,7 +30,8 @@ fn headers() -> DefaultHeaders {
 /// Makes a worker's state, on the worker's own thread.
 pub type MakeWorker = Arc<dyn Fn() -> WorkerState + Send + Sync>;
 
-/// The OAuth endpoints, bound and ready to be awaited.
+/// The OAuth endpoints, bound and ready to be awaited. When the server stops, requests under way
+/// may take `finish_within` to finish.
 ///
 /// # Errors
 /// When the address cannot be bound, or the certificate cannot be read.
@@ -40,6 +39,7 @@ pub fn main(
     address: SocketAddr,
     workers: usize,
     tls: Option<TlsFiles>,
+    finish_within: Duration,
     make_worker: MakeWorker,
 ) -> io::Result<Server> {
     let server = HttpServer::new(move || {
@@ -49,7 +49,7 @@ pub fn main(
     .keep_alive(KEEP_ALIVE)
     .client_request_timeout(HEAD_TIMEOUT)
     .client_disconnect_timeout(Duration::from_secs(1))
-    .shutdown_timeout(SHUTDOWN_TIMEOUT)
+    .shutdown_timeout(finish_within.as_secs())
     .tcp_nodelay(true)
     .disable_signals();
     let server = match tls {

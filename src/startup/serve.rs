@@ -26,7 +26,10 @@ use crate::sql::migrations::SchemaState;
 use crate::telemetry::Metrics;
 
 /// How long giving back the lease may take before it is left to be evicted.
-const LEAVE_PATIENCE: Duration = Duration::from_secs(3);
+const LEAVE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long the graceful stop takes at most, before the lease is given back.
+const STOP_WITHIN: Duration = Duration::from_secs(12);
 
 /// Why the server did not start, or stopped.
 #[derive(Debug)]
@@ -137,7 +140,14 @@ async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce) ->
     let shared = Arc::new(shared.map_err(other)?);
     let workers =
         Workers { stores: stores.clone(), feed, keys, admission, links, shared: Arc::clone(&shared) };
-    let main = server::main(config.listen, config.workers, config.tls.clone(), workers.maker(&config)?);
+    let finish_within = STOP_WITHIN.saturating_sub(config.drain_delay);
+    let main = server::main(
+        config.listen,
+        config.workers,
+        config.tls.clone(),
+        finish_within,
+        workers.maker(&config)?,
+    );
     let main = main.map_err(|error| cannot_listen("SYMBOLON_LISTEN", config.listen, &error))?;
     let management = server::management(config.management_listen, Arc::clone(&shared))
         .map_err(|error| cannot_listen("SYMBOLON_MANAGEMENT_LISTEN", config.management_listen, &error))?;

@@ -13,7 +13,7 @@ use redis::{Cmd, FromRedisValue, RedisError, ScriptInvocation};
 use tokio::sync::Notify;
 
 use super::connector::{Connector, RESPONSE_TIMEOUT, RedisUrl, explain, verify};
-use crate::domain::position::Position;
+use crate::domain::position::{ChangeNumber, Position};
 use crate::grants::{Admission, StoreError};
 
 /// The pauses between attempts to connect.
@@ -176,16 +176,18 @@ async fn watch(
 ) -> StoreError {
     loop {
         tokio::time::sleep(VERIFY_EVERY).await;
-        match verify(&mut conn).await {
-            Ok(found) if went_back(witness, found) => {
-                return StoreError::new("its data went back to an older state");
-            }
-            Ok(found) => witness = found,
+        let found = match verify(&mut conn).await {
+            Ok(found) => found,
             Err(why) => return why,
+        };
+        // The data may be replaced under an open connection: a replica's, by those of its primary.
+        let number = found.map_or(ChangeNumber::ZERO, |found| found.number);
+        if (went_back(witness, found) || number < admission.memory_floor())
+            && let Err(why) = admission.admit(found).await
+        {
+            return StoreError(why);
         }
-        if witness.is_some_and(|found| found.number < admission.memory_floor()) {
-            return StoreError::new("its data is older than what this replica remembers");
-        }
+        witness = found;
     }
 }
 
