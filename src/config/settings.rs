@@ -89,7 +89,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("workers", "0", "Threads that serve requests [0: one for each core]"),
     setting(
         "drain_delay",
-        "3s",
+        "2s",
         "How long requests are still taken after SIGTERM, while /readyz already fails",
     ),
     setting(
