@@ -14,6 +14,9 @@ use super::witness::WitnessMover;
 use crate::domain::clock::Clock;
 use crate::domain::position::ChangeNumber;
 
+/// How long an acknowledgement waits for the grant store at most.
+const WITNESS_PATIENCE: Duration = Duration::from_secs(1);
+
 /// This replica holds no lease: it cannot know what has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoLease;
@@ -107,7 +110,7 @@ impl<V: Clone + Send + Sync + 'static> ChangeFeed<V> {
             }
         };
         // The store may hang; the acknowledgement does not rest on it.
-        let passed = tokio::time::timeout(patience, passed);
+        let passed = tokio::time::timeout(patience.min(WITNESS_PATIENCE), passed);
         let (acknowledged, _) =
             futures_util::future::join(self.acknowledger.wait(recorded, patience), passed).await;
         acknowledged

@@ -1,6 +1,6 @@
 //! The one snapshot that a replica's workers see, and who may replace it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
@@ -12,12 +12,14 @@ use crate::domain::position::ChangeNumber;
 /// Holds the newest snapshot. Written by the replica's one lease task; read by everybody.
 pub struct Published<V> {
     newest: ArcSwapOption<Snapshot<V>>,
+    /// Held while one replaces it, so that it is compared and replaced in one step.
+    writer: Mutex<()>,
     position: watch::Sender<ChangeNumber>,
 }
 
 impl<V> Default for Published<V> {
     fn default() -> Self {
-        Self { newest: ArcSwapOption::empty(), position: watch::Sender::default() }
+        Self { newest: ArcSwapOption::empty(), writer: Mutex::default(), position: watch::Sender::default() }
     }
 }
 
@@ -35,6 +37,7 @@ impl<V: Clone> Published<V> {
     /// Replaces the snapshot. Positions never go back: an older one is not published, and the
     /// newest is returned either way.
     pub(super) fn publish(&self, snapshot: Snapshot<V>) -> Arc<Snapshot<V>> {
+        let _writing = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(newest) = self.newest()
             && newest.position.number > snapshot.position.number
         {

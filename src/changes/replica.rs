@@ -29,6 +29,7 @@ pub struct WitnessPassed(Arc<Passed>);
 struct Passed {
     number: AtomicU64,
     setbacks: AtomicU64,
+    looks: AtomicU64,
 }
 
 impl WitnessPassed {
@@ -41,13 +42,19 @@ impl WitnessPassed {
         self.0.setbacks.load(Ordering::Acquire)
     }
 
+    /// How often the witness was seen where it is said to be.
+    fn looks(&self) -> u64 {
+        self.0.looks.load(Ordering::Acquire)
+    }
+
     pub(super) fn set(&self, number: ChangeNumber) {
         self.0.number.store(number.get(), Ordering::Release);
+        self.0.looks.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(super) fn set_back(&self) {
         self.0.setbacks.fetch_add(1, Ordering::AcqRel);
-        self.set(ChangeNumber::ZERO);
+        self.0.number.store(0, Ordering::Release);
     }
 }
 
@@ -78,6 +85,10 @@ pub struct Replica<V> {
     /// Where the witness stood at some times, the oldest first.
     checkpoints: VecDeque<(BootTime, ChangeNumber)>,
     setbacks: u64,
+    looks: u64,
+    /// When memory was tidied last, and a time after which the witness was seen once more.
+    pruned: BootTime,
+    looked: BootTime,
 }
 
 /// A replica's beat, and when the read that first showed it returned.
@@ -88,7 +99,9 @@ struct Beat {
 
 impl<V: Clone + Send + Sync + 'static> Replica<V> {
     pub fn new(parts: ReplicaParts<V>) -> Self {
-        Self { parts, incarnation: None, beats: HashMap::new(), checkpoints: VecDeque::new(), setbacks: 0 }
+        let (beats, checkpoints) = (HashMap::new(), VecDeque::new());
+        let (pruned, looked) = (BootTime::default(), BootTime::default());
+        Self { parts, incarnation: None, beats, checkpoints, setbacks: 0, looks: 0, pruned, looked }
     }
 
     pub const fn has_joined(&self) -> bool {
@@ -124,19 +137,21 @@ impl<V: Clone + Send + Sync + 'static> Replica<V> {
 
     /// Renews the lease: `t0` is noted before anything is read, and the lease runs to
     /// `t0 + 0.9 L` only once the commit is confirmed. A row that is gone drops the lease at once.
+    /// Returns whether the lease was renewed; if not, the next step (joining or renewing) is due now.
     ///
     /// # Errors
     /// When SQL fails or contradicts itself, or a change cannot be applied; the lease is then what
     /// it was.
-    pub async fn renew(&mut self) -> Result<(), FeedError> {
-        let Some(incarnation) = self.incarnation.clone() else { return Ok(()) };
+    pub async fn renew(&mut self) -> Result<bool, FeedError> {
+        let Some(incarnation) = self.incarnation.clone() else { return Ok(false) };
         let t0 = self.parts.clock.boot();
-        let Some(from) = self.parts.published.newest() else { return Ok(()) };
-        let deadline = from.deadline;
-        match self.parts.store.renew(&incarnation, from, self.publisher()).await? {
+        let Some(from) = self.parts.published.newest() else { return Ok(false) };
+        let (deadline, publisher) = (from.deadline, self.publisher(from.position));
+        match self.parts.store.renew(&incarnation, from, publisher).await? {
             Renewal::Confirmed => {
                 // 0.9: clocks of two machines may run at slightly different speeds.
                 self.parts.published.set_deadline(t0 + self.parts.lease.mul_f64(0.9));
+                return Ok(true);
             }
             Renewal::RowGone => {
                 log::warn!("this replica's lease was taken away while it did not renew; joining anew");
@@ -147,7 +162,7 @@ impl<V: Clone + Send + Sync + 'static> Replica<V> {
                 self.load(deadline).await?;
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     async fn load(&mut self, deadline: BootTime) -> Result<ChangeNumber, FeedError> {
@@ -179,12 +194,14 @@ impl<V: Clone + Send + Sync + 'static> Replica<V> {
         self.load(deadline.unwrap_or_default()).await.map(drop)
     }
 
-    fn publisher(&self) -> Publish<V> {
+    /// Publishes rows that follow `from`, if that is still what is published: a renewal that was
+    /// given up may come to this late.
+    fn publisher(&self, from: Position) -> Publish<V> {
         let published = Arc::clone(&self.parts.published);
         let keys = Arc::clone(&self.parts.keys);
         Arc::new(move |rows: &[RecordedChange], view: V| {
             let Some(newest) = published.newest() else { return Ok(Position::default()) };
-            if rows.is_empty() {
+            if rows.is_empty() || newest.position != from {
                 return Ok(newest.position);
             }
             let next = newest.apply(rows, view, &keys)?;
@@ -238,7 +255,8 @@ impl<V: Clone + Send + Sync + 'static> Replica<V> {
     ///
     /// The time counts from the witness, not from the revocation: a failover can lose a deletion
     /// that was made a moment ago, however old the revocation is. A store that went back in time
-    /// is deleted from anew, so the time begins anew too.
+    /// is deleted from anew, so the time begins anew too. And it ends at the last look at the
+    /// witness: whoever was frozen, or could not ask, does not know whether the store went back.
     pub fn prune(&mut self) {
         let Some(newest) = self.parts.published.newest() else { return };
         let now = self.parts.clock.boot();
@@ -247,10 +265,16 @@ impl<V: Clone + Send + Sync + 'static> Replica<V> {
             self.setbacks = setbacks;
             self.checkpoints.clear();
         }
+        let looks = self.parts.witness.looks();
+        if self.looks != looks {
+            self.looks = looks;
+            self.looked = self.pruned;
+        }
+        self.pruned = now;
         self.checkpoints.push_back((now, self.parts.witness.get()));
         let mut floor = newest.memory_floor;
         while let Some((at, passed)) = self.checkpoints.front()
-            && now - *at > self.parts.memory
+            && self.looked - *at > self.parts.memory
         {
             floor = floor.max(*passed);
             self.checkpoints.pop_front();

@@ -139,16 +139,23 @@ impl<V: Clone + Send + Sync + 'static> Tail<V> {
     }
 
     async fn join_or_renew(&mut self) -> Result<(), FeedError> {
-        if !self.replica.has_joined() {
-            self.replica.join().await?;
-        }
-        if self.reload.wanted.swap(false, Ordering::AcqRel)
+        if self.replica.has_joined()
+            && self.reload.wanted.swap(false, Ordering::AcqRel)
             && let Err(error) = self.replica.reload().await
         {
             self.reload.wanted.store(true, Ordering::Release);
             return Err(error);
         }
-        self.replica.renew().await
+        // A row that is gone, or a gap, calls for one more step at once; more than that waits.
+        for _ in 0..3 {
+            if !self.replica.has_joined() {
+                self.replica.join().await?;
+            }
+            if self.replica.renew().await? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     async fn look_around(&mut self) {

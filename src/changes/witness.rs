@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Mutex;
 
@@ -70,7 +71,17 @@ pub struct WitnessMover {
     witness: Arc<dyn Witness>,
     history: Arc<dyn History>,
     passed: WitnessPassed,
-    proven: Mutex<VecDeque<Position>>,
+    proven: Mutex<Proven>,
+    /// Counts callers and failures, so that they can be ordered.
+    ticks: AtomicU64,
+}
+
+/// What is known of the witness, behind one lock: moves happen one at a time.
+#[derive(Default)]
+struct Proven {
+    positions: VecDeque<Position>,
+    /// The last move that failed, and when it did.
+    failed: Option<(u64, WitnessError)>,
 }
 
 impl WitnessMover {
@@ -79,7 +90,8 @@ impl WitnessMover {
             witness,
             history,
             passed: WitnessPassed::default(),
-            proven: Mutex::new(VecDeque::with_capacity(PROVEN)),
+            proven: Mutex::default(),
+            ticks: AtomicU64::new(0),
         }
     }
 
@@ -89,7 +101,8 @@ impl WitnessMover {
     }
 
     /// Moves the witness to `target` or beyond, deleting the records of the grants revoked in
-    /// between. Many callers share one move.
+    /// between. Many callers share one move, and one failure: while the store hangs, nobody waits
+    /// for more than one attempt that began after they asked.
     ///
     /// # Errors
     /// When the store or SQL cannot be asked, or the two do not belong together.
@@ -97,12 +110,23 @@ impl WitnessMover {
         if self.passed.get() >= target {
             return Ok(());
         }
+        let asked = self.ticks.fetch_add(1, Ordering::AcqRel);
         let mut proven = self.proven.lock().await;
         if self.passed.get() >= target {
             return Ok(());
         }
-        let found = self.witness.read().await?;
-        self.move_on(&mut proven, found, target).await
+        if let Some((at, error)) = &proven.failed
+            && *at > asked
+        {
+            return Err(error.clone());
+        }
+        let moved = match self.look().await {
+            Ok(found) => self.move_on(&mut proven.positions, found, target).await,
+            Err(error) => Err(error),
+        };
+        let at = self.ticks.fetch_add(1, Ordering::AcqRel);
+        proven.failed = moved.as_ref().err().map(|error| (at, error.clone()));
+        moved
     }
 
     /// Reads the witness and moves it to SQL's head: the store's own regular check.
@@ -111,13 +135,12 @@ impl WitnessMover {
     /// As [`WitnessMover::pass`].
     pub async fn catch_up(&self) -> Result<(), WitnessError> {
         let mut proven = self.proven.lock().await;
-        let found = self.witness.read().await?;
-        if found.map_or(ChangeNumber::ZERO, |found| found.number) < self.passed.get() {
-            log::warn!("the grant store went back in time: deleting again what was revoked since");
-            self.passed.set_back();
-        }
+        let found = self.look().await?;
         let target = self.history.head().await?.position.number;
-        self.move_on(&mut proven, found, target).await
+        // Proven anew: SQL may have lost, since, the commits that proved it. (Not before SQL has
+        // answered: while it is away, what was proven lets connections come back.)
+        proven.positions.retain(|position| Some(*position) != found);
+        self.move_on(&mut proven.positions, found, target).await
     }
 
     /// Judges a grant store by the witness that was found there: do it and SQL belong together,
@@ -126,7 +149,23 @@ impl WitnessMover {
     /// # Errors
     /// When not, or when that cannot be known.
     pub async fn judge(&self, found: Option<Position>) -> Result<(), WitnessError> {
-        self.prove(&mut *self.proven.lock().await, found).await
+        self.prove(&mut self.proven.lock().await.positions, found).await?;
+        self.compare(found);
+        Ok(())
+    }
+
+    async fn look(&self) -> Result<Option<Position>, WitnessError> {
+        let found = self.witness.read().await?;
+        self.compare(found);
+        Ok(found)
+    }
+
+    /// Notes when the store went back behind what this replica has seen it pass.
+    fn compare(&self, found: Option<Position>) {
+        if found.map_or(ChangeNumber::ZERO, |found| found.number) < self.passed.get() {
+            log::warn!("the grant store went back in time: deleting again what was revoked since");
+            self.passed.set_back();
+        }
     }
 
     async fn move_on(
@@ -152,7 +191,7 @@ impl WitnessMover {
                 Some(page.reached)
             } else {
                 // Another replica was faster.
-                self.witness.read().await?
+                self.look().await?
             };
         }
     }

@@ -162,7 +162,8 @@ async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce) ->
     let failed = match state {
         None => None,
         Some(Ok(SchemaState::Current)) => {
-            let alone = lock.is_some();
+            // The lock is on the data directory: with the database elsewhere it proves nothing.
+            let alone = config.database_url.is_none();
             let handle = replica.start(&config, &stores, alone);
             let announce = || announce(&config, demo.as_ref());
             serve_until_stopped(&config, &shared, &mut stop, announce, &main_handle).await;

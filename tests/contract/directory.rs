@@ -120,7 +120,7 @@ async fn server(sql: &Sql, which: &str) -> Result<ResourceServer, SqlError> {
     unit!(sql, resource_servers::require(&which))
 }
 
-fn is_duplicate(outcome: Result<(), SqlError>) {
+fn is_duplicate(outcome: &Result<(), SqlError>) {
     assert!(matches!(outcome, Err(SqlError::Duplicate(_))), "{outcome:?}");
 }
 
@@ -202,10 +202,10 @@ async fn ids_and_names_of_clients_are_taken_once(kind: Kind) {
     let sql = Sql::fresh(kind).await;
     put_client(&sql, &full_client("app", "The app")).await.unwrap();
     put_client(&sql, &full_client("other", "Other")).await.unwrap();
-    is_duplicate(put_client(&sql, &full_client("app", "New")).await);
-    is_duplicate(put_client(&sql, &full_client("new", "The app")).await);
+    is_duplicate(&put_client(&sql, &full_client("app", "New")).await);
+    is_duplicate(&put_client(&sql, &full_client("new", "The app")).await);
     let renamed = full_client("other", "The app");
-    is_duplicate(unit!(sql, clients::update(&renamed)));
+    is_duplicate(&unit!(sql, clients::update(&renamed)));
     // Ids differ by case, as the URLs that hold them do.
     put_client(&sql, &full_client("App", "the app")).await.unwrap();
     assert_eq!(client(&sql, "other").await.unwrap().name, "Other");
@@ -216,12 +216,12 @@ async fn ids_names_and_identifiers_of_resource_servers_are_taken_once(kind: Kind
     let sql = Sql::fresh(kind).await;
     put_server(&sql, &full_server("rs_api", "The API", "https://api.example")).await.unwrap();
     put_server(&sql, &full_server("rs_other", "Other", "https://other.example")).await.unwrap();
-    is_duplicate(put_server(&sql, &full_server("rs_api", "New", "https://new.example")).await);
-    is_duplicate(put_server(&sql, &full_server("rs_new", "The API", "https://new.example")).await);
-    is_duplicate(put_server(&sql, &full_server("rs_new", "New", "https://api.example")).await);
+    is_duplicate(&put_server(&sql, &full_server("rs_api", "New", "https://new.example")).await);
+    is_duplicate(&put_server(&sql, &full_server("rs_new", "The API", "https://new.example")).await);
+    is_duplicate(&put_server(&sql, &full_server("rs_new", "New", "https://api.example")).await);
     for taken in [("The API", "https://other.example"), ("Other", "https://api.example")] {
         let changed = full_server("rs_other", taken.0, taken.1);
-        is_duplicate(unit!(sql, resource_servers::update(&changed)));
+        is_duplicate(&unit!(sql, resource_servers::update(&changed)));
     }
     assert_eq!(unit!(sql, resource_servers::list()).unwrap().len(), 2);
 }

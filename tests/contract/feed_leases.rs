@@ -16,6 +16,7 @@ cases!(Kind: postgres = Postgres, sqlite = Sqlite => {
     a_renewal_without_a_row_says_so_and_changes_nothing,
     who_left_is_gone_and_leaving_twice_is_no_error,
     only_a_beat_that_stood_still_is_evicted,
+    who_is_alone_forgets_all_others,
     a_renewal_below_the_purge_mark_asks_for_a_reload,
     commits_that_were_lost_are_noticed,
     commits_that_were_lost_and_replaced_are_noticed,
@@ -114,6 +115,15 @@ async fn only_a_beat_that_stood_still_is_evicted(kind: Kind) {
     assert_eq!(sql.beside().feed().evict(&follower.incarnation, 2).await, Ok(true));
     assert_eq!(sql.feed().evict(&follower.incarnation, 2).await, Ok(false));
     assert_eq!(follower.row().await, None);
+}
+
+async fn who_is_alone_forgets_all_others(kind: Kind) {
+    let sql = Sql::fresh(kind).await;
+    let mut follower = Follower::join(sql.feed(), "a").await.unwrap();
+    Follower::join(sql.feed(), "b").await.unwrap();
+    sql.feed().forget_replicas().await.unwrap();
+    assert_eq!(sql.feed().replicas().await, Ok(Vec::new()));
+    assert_eq!(follower.renew().await.unwrap().0, Renewal::RowGone);
 }
 
 async fn a_renewal_below_the_purge_mark_asks_for_a_reload(kind: Kind) {

@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use symbolon::changes::{
-    Change, FeedStore as _, KillScope, RecordedChange, Recorder as _, record_longest_lifetime,
+    Change, FeedStore as _, KillScope, RecordedChange, Recorder as _, lock_sequence, record_in,
+    record_longest_lifetime,
 };
+use symbolon::directory::clients;
 use symbolon::domain::clock::{Clock as _, Timestamp};
 use symbolon::domain::identifier::ResourceServerId;
 use symbolon::domain::position::{ChangeHash, ChangeNumber};
@@ -18,6 +20,7 @@ use crate::cases;
 use crate::databases::{
     Follower, Kind, LONGEST, Sql, client, entry, head, killed, record, record_all, revoked_until,
 };
+use crate::directory::bare_client;
 use crate::stores::new_id;
 
 const RECORDERS: usize = 16;
@@ -33,6 +36,7 @@ cases!(Kind: postgres = Postgres, sqlite = Sqlite => {
     an_unknown_end_is_the_longest_lifetime_ever_recorded,
     what_a_unit_of_work_takes_back_leaves_no_number,
     an_empty_batch_records_nothing,
+    what_is_read_under_the_lock_of_the_sequence_stays_true_until_the_commit,
 });
 
 /// All rows, as a replica that starts from nothing reads them.
@@ -225,9 +229,7 @@ async fn what_a_unit_of_work_takes_back_leaves_no_number(kind: Kind) {
     record(&sql.feed(), killed(KillScope::Everything)).await;
     let taken_back = sql.database.write(move |conn| {
         Box::pin(async move {
-            let numbers =
-                symbolon::changes::record_in(conn, vec![killed(KillScope::Client(client("app")))], now)
-                    .await?;
+            let numbers = record_in(conn, vec![killed(KillScope::Client(client("app")))], now).await?;
             assert_eq!(numbers, [ChangeNumber::new(2)]);
             Err::<(), _>(SqlError::Refused("no".to_owned()))
         })
@@ -242,4 +244,37 @@ async fn an_empty_batch_records_nothing(kind: Kind) {
     let sql = Sql::fresh(kind).await;
     assert_eq!(sql.feed().record(Vec::new()).await, Ok(Vec::new()));
     assert_eq!(head(&sql.feed()).await, 0);
+}
+
+async fn what_is_read_under_the_lock_of_the_sequence_stays_true_until_the_commit(kind: Kind) {
+    let sql = Arc::new(Sql::fresh(kind).await);
+    let beside = Arc::new(sql.beside());
+    let start = bare_client("counter", "0");
+    sql.database
+        .write(move |conn| Box::pin(async move { clients::insert(conn, &start).await }))
+        .await
+        .unwrap();
+    let mut counters = JoinSet::new();
+    for counter in 0..8 {
+        let sql = Arc::clone(if counter % 2 == 0 { &sql } else { &beside });
+        counters.spawn(async move {
+            for _ in 0..5 {
+                let now = sql.clock.now();
+                let count = sql.database.write(move |conn| {
+                    Box::pin(async move {
+                        lock_sequence(conn).await?;
+                        let mut counter = clients::require(conn, "counter").await?;
+                        counter.name = (counter.name.parse::<u64>().unwrap() + 1).to_string();
+                        clients::update(conn, &counter).await?;
+                        record_in(conn, vec![entry(Change::ClientChanged(counter.id))], now).await
+                    })
+                });
+                count.await.unwrap();
+            }
+        });
+    }
+    counters.join_all().await;
+    let counter = sql.database.read(|conn| Box::pin(clients::require(conn, "counter"))).await.unwrap();
+    assert_eq!(counter.name, "40");
+    assert_eq!(head(&sql.feed()).await, 40);
 }

@@ -7,7 +7,7 @@ use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl as _};
 use diesel_migrations::{FileBasedMigrations, MigrationHarness};
 use symbolon::changes::Recorder as _;
 use symbolon::domain::clock::{Clock as _, SystemClock};
-use symbolon::domain::position::{ChangeNumber, FeedId, Position};
+use symbolon::domain::position::{ChangeHash, ChangeNumber, FeedId, Position};
 use symbolon::grants::sqlite::SqliteGrants;
 use symbolon::grants::{GrantStore as _, Witness as _};
 use symbolon::sql::migrations::{self, SchemaState};
@@ -33,7 +33,7 @@ cases!(Kind: postgres = Postgres, sqlite = Sqlite => {
 
 async fn an_empty_database_is_older_and_then_current(kind: Kind) {
     let sql = Sql::empty(kind);
-    let known = migrations_in(&sql.url).await;
+    let known = migrations_in(&sql.url);
     assert!(known > 0);
     for _ in 0..2 {
         assert_eq!(migrations::state(&sql.url).await, Ok(SchemaState::Older { missing: known }));
@@ -88,7 +88,7 @@ async fn many_migrators_at_once_do_the_work_once(kind: Kind) {
             migrators.spawn_on(async move { migrations::run(&url).await }, runtime().handle());
         }
         let ran: Vec<_> = migrators.join_all().await;
-        let known = migrations_in(&sql.url).await;
+        let known = migrations_in(&sql.url);
         assert!(ran.iter().all(Result::is_ok), "round {round}: {ran:?}");
         assert_eq!(ran.into_iter().map(Result::unwrap).sum::<usize>(), known, "round {round}");
         assert_eq!(migrations::state(&sql.url).await, Ok(SchemaState::Current));
@@ -148,7 +148,7 @@ fn the_file_of_the_embedded_grants_is_migrated_and_every_column_can_be_read() {
     run(async {
         let directory = scratch::directory("grants");
         let url = DatabaseUrl::SqliteGrants(directory.path().join("grants.db"));
-        let known = migrations_in(&url).await;
+        let known = migrations_in(&url);
         assert_eq!(migrations::run(&url).await, Ok(known));
         assert_eq!(migrations::run(&url).await, Ok(0));
         assert_eq!(revert_all(&url, "").await, known);
@@ -158,7 +158,7 @@ fn the_file_of_the_embedded_grants_is_migrated_and_every_column_can_be_read() {
         let (id, end) = (new_id(), far());
         grants.insert(id, &grant_record("one"), end).await.unwrap();
         let position =
-            Position { feed: FeedId([1; 16]), number: ChangeNumber::new(1), hash: Default::default() };
+            Position { feed: FeedId([1; 16]), number: ChangeNumber::new(1), hash: ChangeHash::default() };
         grants.advance(None, position, &[]).await.unwrap();
         let rows = rows!(database, grants, (Bytes, Bytes, i64));
         assert_eq!(rows.len(), 1);
@@ -196,7 +196,7 @@ fn files(url: &DatabaseUrl) -> FileBasedMigrations {
 }
 
 /// How many migrations there are for this database.
-async fn migrations_in(url: &DatabaseUrl) -> usize {
+fn migrations_in(url: &DatabaseUrl) -> usize {
     use diesel::migration::MigrationSource;
     let source = files(url);
     MigrationSource::<diesel::sqlite::Sqlite>::migrations(&source).unwrap().len()

@@ -145,7 +145,7 @@ fn tls_is_spoken_to_a_server_of_the_given_authority_and_to_no_other() {
         let (authority, stranger) = (Authority::new(), Authority::new());
         let tls = Some(authority.files());
         let password = Some(PASSWORD.to_owned());
-        let redis = RedisServer::start_with(RedisOptions { tls, password, ..RedisOptions::default() });
+        let redis = RedisServer::start_with(RedisOptions { password, tls, ..RedisOptions::default() });
         let parse = |ca: Option<PathBuf>| RedisUrl::parse(&redis.tls_url(), ca.as_deref()).unwrap();
         works(&parse(Some(authority.file("authority.pem")))).await;
         is_refused(&parse(None)).await;

@@ -10,7 +10,7 @@ use symbolon::domain::clock::{Clock as _, SystemClock, Timestamp};
 use symbolon::domain::entropy::SystemEntropy;
 use symbolon::domain::identifier::GrantId;
 use symbolon::domain::position::{ChangeNumber, Position};
-use symbolon::grants::redis::{Connector, ControlPool, Link, RedisGrants, RedisUrl};
+use symbolon::grants::redis::{ControlPool, Link, RedisGrants, RedisUrl};
 use symbolon::grants::sqlite::SqliteGrants;
 use symbolon::grants::{Admission, EncodedRecord, GrantStore, StoreError, Witness};
 use symbolon::sql::{Database, DatabaseUrl, migrations};
@@ -124,9 +124,8 @@ pub struct Worker {
 impl Worker {
     /// A link that need not come up.
     pub fn new(url: &RedisUrl, read_timeout: Duration) -> Self {
-        let connector = Connector::new(url).unwrap();
         let admission = Arc::new(AdmitAll::default());
-        let (link, supervisor) = Link::new(connector, Arc::clone(&admission) as _, read_timeout);
+        let (link, supervisor) = Link::new(url, Arc::clone(&admission) as _, read_timeout);
         let supervisor = runtime().spawn(supervisor);
         Self { grants: Arc::new(RedisGrants::new(Arc::clone(&link))), link, admission, supervisor }
     }

@@ -20,7 +20,7 @@ cases!(Kind: redis = Redis, sqlite = Sqlite => {
 fn at(number: u64) -> Position {
     // A hash with every kind of byte: NUL, line ends, and what is no UTF-8.
     let mut hash = [0xff; 32];
-    hash[..8].copy_from_slice(&[0, b'\r', b'\n', b'"', 0x80, 0, b'$', number as u8]);
+    hash[..8].copy_from_slice(&[0, b'\r', b'\n', b'"', 0x80, 0, b'$', number.to_le_bytes()[0]]);
     Position {
         feed: FeedId(*b"feed\0id\r\n\xff\xfe\x004567"),
         number: ChangeNumber::new(number),

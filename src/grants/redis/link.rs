@@ -182,7 +182,11 @@ async fn watch(
         };
         // The data may be replaced under an open connection: a replica's, by those of its primary.
         let number = found.map_or(ChangeNumber::ZERO, |found| found.number);
-        if (went_back(witness, found) || number < admission.memory_floor())
+        if number < admission.memory_floor() {
+            return StoreError::new("its data is older than what this replica remembers");
+        }
+        // Back, but not behind the memory: nothing that is served is wrong while this is judged.
+        if went_back(witness, found)
             && let Err(why) = admission.admit(found).await
         {
             return StoreError(why);
