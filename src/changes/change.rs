@@ -58,6 +58,10 @@ impl KillScope {
 
 pub(super) const REVOKE_GRANT: &str = "revoke-grant";
 
+/// Every kind that this version knows: what loading, which does not read the rows, goes by.
+pub(super) const KINDS: [&str; 7] =
+    [REVOKE_GRANT, "kill-everything", "kill-client", "client", "resource-server", "token-key", "recover"];
+
 impl Change {
     /// The columns `kind` and `target`.
     pub fn columns(&self) -> (&'static str, String) {
@@ -224,6 +228,13 @@ mod tests {
             assert_eq!(Change::from_columns(kind, &target, change.ends_at()), Some(change));
         }
         assert_eq!(Change::from_columns("freeze-grant", "x", None), None);
+    }
+
+    #[test]
+    fn loading_knows_every_kind_that_following_knows() {
+        let kinds: std::collections::BTreeSet<_> =
+            every_kind().iter().map(|change| change.columns().0).collect();
+        assert_eq!(kinds, std::collections::BTreeSet::from(KINDS));
     }
 
     #[test]

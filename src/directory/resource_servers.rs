@@ -74,7 +74,10 @@ impl TryFrom<Row> for ResourceServer {
             credentials: credentials.ok_or_else(|| unintelligible("the credentials"))?,
             identifier: ResourceIdentifier::parse(&row.identifier)
                 .map_err(|_| unintelligible("the identifier"))?,
-            scope: Scope::parse(&row.scope).map_err(|_| unintelligible("the scope"))?,
+            scope: match row.scope.as_str() {
+                "" => Scope::default(),
+                text => Scope::parse(text).map_err(|_| unintelligible("the scope"))?,
+            },
             id: ResourceServerId::parse(&row.id).map_err(|_| unintelligible("the id"))?,
             name: row.name,
             may_revoke: row.may_revoke,

@@ -79,6 +79,9 @@ impl GrantStore for SqliteGrants {
                 if sweep {
                     let query = diesel::delete(grants::table.filter(ended));
                     on!(conn, c => query.execute(c).await)?;
+                } else {
+                    let same = grants::table.find(id.as_bytes().to_vec()).filter(ended);
+                    on!(conn, c => diesel::delete(same).execute(c).await)?;
                 }
                 let query = diesel::insert_into(grants::table).values((
                     grants::id.eq(id.as_bytes().to_vec()),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use diesel::backend::Backend;
 use diesel::migration::MigrationSource;
@@ -17,6 +18,10 @@ const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
 /// The advisory lock under which one replica migrates while others wait: "symbolon" in ASCII.
 const LOCK: &str = "SELECT pg_advisory_lock(8320809903166844782)";
+
+/// How often, and after which pause, a SQLite file that somebody else holds is tried again.
+const LOCKED_ATTEMPTS: u32 = 100;
+const LOCKED_PAUSE: Duration = Duration::from_millis(50);
 
 /// How the database's schema compares with the one this version was built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,11 +106,23 @@ async fn with_file(
     known: fn() -> EmbeddedMigrations,
     work: Work,
 ) -> Result<(SchemaState, usize), SqlError> {
-    blocking(move || {
-        let conn = sqlite::open(&path.to_string_lossy(), pragmas);
-        perform(&mut conn.map_err(SqlError::unavailable)?, known, work)
-    })
-    .await
+    let mut attempts = 0;
+    loop {
+        let path = path.clone();
+        let outcome = blocking(move || {
+            let mut conn = sqlite::open(&path.to_string_lossy(), pragmas).map_err(SqlError::unavailable)?;
+            // One migrates while others wait: they then find the work done.
+            conn.immediate_transaction(|conn| perform(conn, known, work))
+        });
+        match outcome.await {
+            // Making a fresh file a WAL one does not wait for others who do the same.
+            Err(SqlError::Unavailable(why)) if why.contains("locked") && attempts < LOCKED_ATTEMPTS => {
+                attempts += 1;
+                tokio::time::sleep(LOCKED_PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 async fn connect(url: &postgres::PostgresUrl) -> Result<AsyncPgConnection, SqlError> {

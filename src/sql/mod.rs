@@ -29,6 +29,11 @@ pub type SqliteConn = SyncConnectionWrapper<SqliteConnection>;
 /// How long a unit of work waits for a free connection before SQL counts as unavailable.
 const WAIT_FOR_CONNECTION: Duration = Duration::from_secs(1);
 
+/// How long a unit of work may take in PostgreSQL, whose own limits hold only while it runs. Loading
+/// everything takes longest.
+const WRITE_LIMIT: Duration = Duration::from_secs(8);
+const READ_LIMIT: Duration = Duration::from_secs(30);
+
 /// Where the database is.
 #[derive(Clone, Debug)]
 pub enum DatabaseUrl {
@@ -212,7 +217,7 @@ impl Database {
     async fn transact<T: Send + 'static>(&self, isolation: Isolation, unit: Unit<T>) -> Result<T, SqlError> {
         let pool = self.pool.clone();
         let task = self.runtime.spawn(async move {
-            let mut conn = match &pool {
+            let conn = match &pool {
                 DatabasePool::Sqlite(pool) => {
                     Connection::Sqlite(Box::new(pool.get().await.map_err(SqlError::unavailable)?))
                 }
@@ -220,14 +225,61 @@ impl Database {
                     Connection::Postgres(Box::new(pool.get().await.map_err(SqlError::unavailable)?))
                 }
             };
-            transaction(&mut conn, isolation, unit).await
+            let lent = Lent { conn: Some(conn), in_transaction: false };
+            match &pool {
+                // A file answers, and its units must not be dropped halfway.
+                DatabasePool::Sqlite(_) => lent.transaction(isolation, unit).await,
+                DatabasePool::Postgres(_) => {
+                    let limit = if isolation == Isolation::ReadSnapshot { READ_LIMIT } else { WRITE_LIMIT };
+                    let outcome = tokio::time::timeout(limit, lent.transaction(isolation, unit)).await;
+                    outcome
+                        .unwrap_or_else(|_| Err(SqlError::Uncertain("it does not answer in time".to_owned())))
+                }
+            }
         });
-        // A panic inside the unit has rolled back with its connection; nothing is known of it here.
+        // A panic inside the unit has rolled back with its connection.
         task.await.map_err(SqlError::unavailable)?
     }
 }
 
-async fn transaction<T>(conn: &mut Connection, isolation: Isolation, unit: Unit<T>) -> Result<T, SqlError> {
+/// A connection of the pool. It goes back only between transactions: one whose transaction may be
+/// open (the unit panicked, or could not be rolled back) is closed instead, which rolls back.
+struct Lent {
+    conn: Option<Connection>,
+    in_transaction: bool,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if self.in_transaction
+            && let Some(conn) = self.conn.take()
+        {
+            match conn {
+                Connection::Sqlite(conn) => drop(Object::take(*conn)),
+                Connection::Postgres(conn) => drop(Object::take(*conn)),
+            }
+        }
+    }
+}
+
+impl Lent {
+    async fn transaction<T>(mut self, isolation: Isolation, unit: Unit<T>) -> Result<T, SqlError> {
+        let Self { conn: Some(conn), in_transaction } = &mut self else {
+            return Err(SqlError::unavailable("no connection"));
+        };
+        *in_transaction = true;
+        let (outcome, is_over) = transaction(conn, isolation, unit).await;
+        *in_transaction = !is_over;
+        outcome
+    }
+}
+
+/// Runs the unit; whether the transaction is known to be over comes along.
+async fn transaction<T>(
+    conn: &mut Connection,
+    isolation: Isolation,
+    unit: Unit<T>,
+) -> (Result<T, SqlError>, bool) {
     let begin = match (isolation, &*conn) {
         (Isolation::ReadSnapshot, Connection::Sqlite(_)) => "BEGIN DEFERRED",
         (_, Connection::Sqlite(_)) => "BEGIN IMMEDIATE",
@@ -237,25 +289,23 @@ async fn transaction<T>(conn: &mut Connection, isolation: Isolation, unit: Unit<
         (Isolation::WriteSnapshot, Connection::Postgres(_)) => "BEGIN ISOLATION LEVEL REPEATABLE READ",
         (Isolation::Write, Connection::Postgres(_)) => "BEGIN ISOLATION LEVEL READ COMMITTED",
     };
-    conn.batch(begin).await?;
+    if let Err(error) = conn.batch(begin).await {
+        return (Err(error), false);
+    }
     match unit(conn).await {
         Ok(value) => match conn.batch("COMMIT").await {
-            Ok(()) => Ok(value),
-            Err(error) => {
-                abandon(conn).await;
-                Err(SqlError::Uncertain(error.to_string()))
-            }
+            Ok(()) => (Ok(value), true),
+            Err(error) => (Err(SqlError::Uncertain(error.to_string())), abandon(conn).await),
         },
-        Err(error) => {
-            abandon(conn).await;
-            Err(error)
-        }
+        Err(error) => (Err(error), abandon(conn).await),
     }
 }
 
-/// Rolls back; a connection that cannot even do that is found closed by the pool.
-async fn abandon(conn: &mut Connection) {
-    if let Err(error) = conn.batch("ROLLBACK").await {
+/// Rolls back; whether that worked.
+async fn abandon(conn: &mut Connection) -> bool {
+    let rolled_back = conn.batch("ROLLBACK").await;
+    if let Err(error) = &rolled_back {
         log::debug!("rollback failed: {error}");
     }
+    rolled_back.is_ok()
 }

@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use tokio::runtime::Handle;
@@ -29,6 +30,9 @@ use crate::sql::{Database, DatabaseUrl, SqlError};
 const SQL_CONNECTIONS: usize = 8;
 /// The embedded grant store is on the path of every request.
 const GRANT_CONNECTIONS: usize = 8;
+
+/// How long comparing schemas may take; it waits for whoever is migrating.
+const SCHEMA_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Where grants are kept.
 #[derive(Clone)]
@@ -92,7 +96,8 @@ impl Stores {
     /// # Errors
     /// When SQL cannot be reached.
     pub async fn schema_state(&self) -> Result<SchemaState, SqlError> {
-        migrations::state(self.database.url()).await
+        let state = tokio::time::timeout(SCHEMA_PATIENCE, migrations::state(self.database.url())).await;
+        state.unwrap_or_else(|_| Err(SqlError::unavailable("it does not answer in time")))
     }
 
     /// The change feed, for a replica that answers for tokens (with its keys) or for the command

@@ -5,8 +5,9 @@ use std::time::Duration;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::history::CLOCK_SLACK;
 use super::{FeedRow, Projection, SqlFeed, feed_row, number};
-use crate::changes::change::{KillScope, REVOKE_GRANT};
+use crate::changes::change::{KINDS, KillScope, REVOKE_GRANT};
 use crate::changes::revoked::RevokedGrants;
 use crate::changes::snapshot::{CannotApply, Kills, Snapshot};
 use crate::changes::store::FeedError;
@@ -21,14 +22,21 @@ use crate::sql::{Connection, SqlError, on};
 /// and the minute between two notes of its use.
 const KEY_SLACK: Duration = Duration::from_secs(600);
 
+/// Loading reads only, so nobody waits for it: it may take longer than a writer.
+const PATIENCE: &str =
+    "SET LOCAL statement_timeout = '30s'; SET LOCAL idle_in_transaction_session_timeout = '30s'";
+
 impl<P: Projection> SqlFeed<P> {
     pub(super) async fn load_all(&self) -> Result<Snapshot<P::View>, FeedError> {
         let this = self.clone();
-        let (snapshot, needed) = self
+        let (snapshot, obstacle) = self
             .database
             .read(move |conn| {
                 Box::pin(async move {
                     let now = this.clock.now();
+                    if let Connection::Postgres(_) = conn {
+                        conn.batch(PATIENCE).await?;
+                    }
                     let head = feed_row(conn).await?;
                     let snapshot = Snapshot {
                         position: head.position()?,
@@ -39,25 +47,37 @@ impl<P: Projection> SqlFeed<P> {
                         kills: kills(conn).await?,
                         view: this.projection.read_all(conn).await?,
                     };
-                    let needed = match &this.keys {
-                        Some(keys) => missing_keys(conn, keys, &head, now).await?,
-                        None => Vec::new(),
-                    };
-                    Ok((snapshot, needed))
+                    let mut obstacle = unknown_kind(conn).await?;
+                    if let (None, Some(keys)) = (&obstacle, &this.keys) {
+                        let missing = missing_keys(conn, keys, &head, now).await?;
+                        obstacle = missing.into_iter().next().map(CannotApply::MissingTokenKey);
+                    }
+                    Ok((snapshot, obstacle))
                 })
             })
             .await?;
-        match needed.into_iter().next() {
-            Some(fingerprint) => Err(CannotApply::MissingTokenKey(fingerprint).into()),
+        match obstacle {
+            Some(obstacle) => Err(obstacle.into()),
             None => Ok(snapshot),
         }
     }
 }
 
+/// A change that a newer version recorded: what it did cannot be seen in what is loaded.
+async fn unknown_kind(conn: &mut Connection) -> Result<Option<CannotApply>, SqlError> {
+    let query = changes::table
+        .filter(changes::kind.ne_all(KINDS))
+        .order(changes::number)
+        .select((changes::number, changes::kind));
+    let unknown = on!(conn, c => query.first::<(i64, String)>(c).await.optional())?;
+    let unknown = unknown.map(|(at, kind)| Ok(CannotApply::UnknownKind { number: number(at)?, kind }));
+    unknown.transpose()
+}
+
 async fn revoked(conn: &mut Connection, now: Timestamp) -> Result<RevokedGrants, SqlError> {
     let query = changes::table
         .filter(changes::kind.eq(REVOKE_GRANT))
-        .filter(changes::ends_at.ge(now.unix_seconds()))
+        .filter(changes::ends_at.ge(now.unix_seconds() - CLOCK_SLACK))
         .select((changes::target, changes::ends_at.assume_not_null(), changes::number));
     let rows = on!(conn, c => query.load::<(String, i64, i64)>(c).await)?;
     let mut revoked = RevokedGrants::default();

@@ -154,16 +154,21 @@ pub async fn record_longest_lifetime(conn: &mut Connection, lifetime: Duration) 
     Ok(())
 }
 
-/// Notes that tokens are made under a key; whether it had never been noted before.
+/// Notes that tokens are made under a key; whether replicas may be running that lack it, because
+/// it was never noted before, or so long ago that none of its tokens lives.
 pub(super) async fn note_key_use(
     conn: &mut Connection,
     fingerprint: &str,
     now: Timestamp,
 ) -> Result<bool, SqlError> {
     let at = now.unix_seconds();
-    let query = diesel::update(token_keys::table.find(fingerprint)).set(token_keys::last_used_at.eq(at));
-    if on!(conn, c => query.execute(c).await)? > 0 {
-        return Ok(false);
+    let row = token_keys::table.find(fingerprint);
+    let query = row.select(token_keys::last_used_at);
+    if let Some(last) = on!(conn, c => query.first::<i64>(c).await.optional())? {
+        let query = diesel::update(row).set(token_keys::last_used_at.eq(at));
+        on!(conn, c => query.execute(c).await)?;
+        let longest = feed_row(conn).await?.longest_lifetime;
+        return Ok(last < at.saturating_sub(longest));
     }
     let query = diesel::insert_into(token_keys::table)
         .values((token_keys::fingerprint.eq(fingerprint), token_keys::last_used_at.eq(at)))

@@ -141,10 +141,16 @@ pub(super) async fn verify(conn: &mut MultiplexedConnection) -> Result<Option<Po
 
 /// The error without anything that was sent: some of Redis's messages repeat arguments.
 pub(super) fn explain(error: &redis::RedisError) -> String {
-    match (error.code(), error.is_timeout()) {
+    // The error of a pipeline keeps to itself which code the failed command was answered with.
+    let answers = error.clone().into_server_errors();
+    let code = error.code().or_else(|| Some(answers.as_ref()?.first()?.1.code()));
+    match (code, error.is_timeout()) {
         (_, true) => "Redis does not answer in time".to_owned(),
         (Some(code @ ("WRONGPASS" | "NOAUTH")), _) => {
             format!("Redis refuses the user name or password ({code})")
+        }
+        (None, _) if error.kind() == redis::ErrorKind::AuthenticationFailed => {
+            "Redis refuses the user name or password".to_owned()
         }
         (Some("NOPERM"), _) => {
             "Redis refuses a command to this user (NOPERM); docs/REDIS-KEYS.md lists those needed".to_owned()
