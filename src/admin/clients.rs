@@ -61,7 +61,7 @@ fn not_found(which: &str) -> impl FnOnce(AdminError) -> AdminError {
             AdminError::NotFound(format!("there is no client {which:?}; see: symbolon client list"))
         }
         AdminError::Sql(SqlError::Duplicate(_)) => {
-            AdminError::Exists("there is a client with that id or name already".to_owned())
+            AdminError::Exists(format!("there is a client with the id or name of {which:?} already"))
         }
         AdminError::Sql(SqlError::Refused(why)) => AdminError::Invalid(why),
         error => error,
@@ -166,13 +166,9 @@ impl Admin {
     pub async fn rotate_client_secret(
         &self,
         which: &str,
-        secret: Option<PlainSecret>,
         overlap: Duration,
     ) -> Result<(Client, PlainSecret, Recorded), AdminError> {
-        let secret = match secret {
-            Some(secret) => secret,
-            None => PlainSecret::generate(self.entropy.as_ref())?,
-        };
+        let secret = PlainSecret::generate(self.entropy.as_ref())?;
         let (digest, now) = (secret.digest(), self.clock.now());
         let (client, recorded) = self
             .alter_client(which, move |client| {
@@ -226,8 +222,6 @@ impl Admin {
         let id = which.to_owned();
         self.act(move |conn| {
             Box::pin(async move {
-                // Two admins at once: the second waits here and alters what the first has made.
-                crate::changes::lock_sequence(conn).await?;
                 let mut client = clients::require(conn, &id).await?;
                 let mut changes = alter(&mut client)?;
                 if let Some(lifetime) = client.access_token_ttl {

@@ -14,8 +14,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::changes::{
-    Acknowledgement, Acknowledger, Actor, Change, Entry, FeedError, History, KillScope, Recorded, Recorder,
-    SqlFeed, WitnessError, WitnessMover, record_in,
+    Acknowledgement, Acknowledger, Actor, Change, Entry, FeedError, History, KillScope, MAX_LEASE, Recorded,
+    Recorder, SqlFeed, WitnessError, WitnessMover, lock_sequence, record_in,
 };
 use crate::directory::DirectoryProjection;
 use crate::domain::clock::Clock;
@@ -24,6 +24,11 @@ use crate::domain::identifier::MalformedIdentifier;
 use crate::domain::secret::UnsuitableSecret;
 use crate::grants::{MalformedRecord, StoreError};
 use crate::sql::{Connection, Database, SqlError};
+
+/// How long an act waits for the grant store at most; nothing rests on it.
+const WITNESS_PATIENCE: Duration = Duration::from_secs(2);
+/// How much longer than the longest lease an act waits for confirmations.
+const LEASE_GRACE: Duration = Duration::from_secs(10);
 
 /// Why an act failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +132,9 @@ impl Admin {
         let (actor, now) = (self.actor.clone(), self.clock.now());
         let acted = self.database.write(move |conn| {
             Box::pin(async move {
+                // First of all: whoever changes the directory waits here, in one order, and so alters
+                // what the one before has made.
+                lock_sequence(conn).await?;
                 let Act { value, changes } = unit(conn).await?;
                 let entry = |change| Entry { change, actor: actor.clone(), reason: None };
                 let numbers = record_in(conn, changes.into_iter().map(entry).collect(), now).await?;
@@ -161,25 +169,17 @@ impl Admin {
         Ok(self.acknowledger.look(recorded).await?)
     }
 
-    /// Waits until every replica has confirmed, and moves the witness past the change if the grant
-    /// store can be reached.
+    /// Waits until every replica has confirmed, at most for the longest lease there is, and moves the
+    /// witness past the change if the grant store can be reached.
     ///
     /// # Errors
     /// When SQL fails to the end. The change is recorded all the same.
     pub async fn settle(&self, recorded: Recorded) -> Result<Acknowledgement, AdminError> {
-        let longest = self.look(recorded).await;
-        let passed = tokio::time::timeout(Duration::from_secs(2), self.witness.pass(recorded.number));
-        if let Ok(Err(error)) = passed.await {
+        let passing = self.witness.pass(recorded.number);
+        if let Ok(Err(error)) = tokio::time::timeout(WITNESS_PATIENCE, passing).await {
             log::debug!("the witness is not moved past change {}: {error}", recorded.number);
         }
-        if let Ok(acknowledgement) = longest
-            && acknowledgement.is_complete()
-        {
-            return Ok(acknowledgement);
-        }
-        // A lease is at most this long; then whoever has not confirmed cannot answer any more.
-        let patience = Duration::from_secs(24 * 3600);
-        Ok(self.acknowledger.wait(recorded, patience).await?)
+        Ok(self.acknowledger.wait(recorded, MAX_LEASE + LEASE_GRACE).await?)
     }
 
     /// Says that the database was restored to an older state; see [`crate::changes::recover`].

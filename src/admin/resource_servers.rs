@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::clients::check_name;
 use super::{Act, Admin, AdminError};
-use crate::changes::{Change, Recorded, lock_sequence};
+use crate::changes::{Change, Recorded};
 use crate::directory::{Credentials, ResourceServer, resource_servers};
 use crate::domain::identifier::{ResourceIdentifier, ResourceServerId};
 use crate::domain::scope::Scope;
@@ -35,9 +35,9 @@ fn explain(which: &str) -> impl FnOnce(AdminError) -> AdminError {
         AdminError::Sql(SqlError::NotFound) => AdminError::NotFound(format!(
             "there is no resource server {which:?}; see: symbolon resource-server list"
         )),
-        AdminError::Sql(SqlError::Duplicate(_)) => {
-            AdminError::Exists("there is a resource server with that name or identifier already".to_owned())
-        }
+        AdminError::Sql(SqlError::Duplicate(_)) => AdminError::Exists(format!(
+            "there is a resource server with the name or identifier of {which:?} already"
+        )),
         AdminError::Sql(SqlError::Refused(why)) => AdminError::Invalid(why),
         error => error,
     }
@@ -182,8 +182,6 @@ impl Admin {
         let id = which.to_owned();
         self.act(move |conn| {
             Box::pin(async move {
-                // Two admins at once: the second waits here and alters what the first has made.
-                lock_sequence(conn).await?;
                 let mut server = resource_servers::require(conn, &id).await?;
                 alter(&mut server);
                 resource_servers::update(conn, &server).await?;

@@ -20,6 +20,9 @@ use crate::domain::position::{ChangeNumber, Position};
 use crate::domain::token_key::TokenKeys;
 use crate::sql::SqlError;
 
+/// The longest lease: nobody should wait longer for a replica that died.
+pub const MAX_LEASE: Duration = Duration::from_secs(3600);
+
 /// How far the witness is known to have come: below it no record of a revoked grant is left in
 /// the grant store. Shared between the mover, which writes it, and the replica.
 #[derive(Clone, Debug, Default)]

@@ -11,7 +11,7 @@ use crate::config::{Flags, SETTINGS};
 use crate::domain::{duration, scope};
 
 /// A stateful OAuth 2.0 authorization server.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "symbolon", version, propagate_version = true, arg_required_else_help = true)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -26,7 +26,7 @@ pub struct Arguments {
     pub json: bool,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub enum Command {
     /// Try it: embedded stores, a demonstration client, and commands to paste
     Quickstart,
@@ -56,7 +56,7 @@ pub enum Command {
     Recover(Destructive),
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub enum ClientCommand {
     /// Make a client; its secret is shown once
     Create(CreateClient),
@@ -76,14 +76,14 @@ pub enum ClientCommand {
     Delete(Which),
 }
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub struct Which {
     /// Its id, or its name
     #[arg(value_name = "ID")]
     pub id: String,
 }
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub struct CreateClient {
     /// A name for people
     pub name: String,
@@ -110,7 +110,7 @@ pub struct CreateClient {
     pub if_not_exists: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub struct UpdateClient {
     #[command(flatten)]
     pub which: Which,
@@ -127,7 +127,7 @@ pub struct UpdateClient {
     pub access_token_ttl: Option<String>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub struct RotateSecret {
     #[command(flatten)]
     pub which: Which,
@@ -136,7 +136,7 @@ pub struct RotateSecret {
     pub overlap: Duration,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub enum ResourceServerCommand {
     /// Make a resource server; its secret is shown once
     Create(CreateResourceServer),
@@ -156,7 +156,7 @@ pub enum ResourceServerCommand {
     Delete(Which),
 }
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub struct CreateResourceServer {
     /// A name for people
     pub name: String,
@@ -174,7 +174,7 @@ pub struct CreateResourceServer {
     pub if_not_exists: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub struct UpdateResourceServer {
     #[command(flatten)]
     pub which: Which,
@@ -193,7 +193,7 @@ pub struct UpdateResourceServer {
     pub may_revoke: bool,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub enum TokenCommand {
     /// Show whose a token is, and whether it lives
     Inspect(InspectToken),
@@ -201,7 +201,7 @@ pub enum TokenCommand {
     Revoke(RevokeTokens),
 }
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub struct InspectToken {
     /// A token, its first 21 characters or more, or a grant id; - reads it from standard input
     pub part: String,
@@ -210,7 +210,7 @@ pub struct InspectToken {
     pub at: Option<String>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub struct RevokeTokens {
     /// Tokens, their first 21 characters or more, or grant ids; - reads them from standard input,
     /// one a line, which keeps a leaked token out of the shell's history
@@ -223,7 +223,7 @@ pub struct RevokeTokens {
     pub destructive: Destructive,
 }
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub struct RevokeEverything {
     #[command(flatten)]
     pub whose: Whose,
@@ -231,7 +231,7 @@ pub struct RevokeEverything {
     pub destructive: Destructive,
 }
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 #[group(required = true, multiple = false)]
 pub struct Whose {
     /// Everything of this client
@@ -242,7 +242,7 @@ pub struct Whose {
     pub everything: bool,
 }
 
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Args)]
 pub struct Destructive {
     /// Why, for those who ask later
     #[arg(long, value_name = "TEXT")]
@@ -255,13 +255,13 @@ pub struct Destructive {
     pub yes: bool,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub enum TokenKeyCommand {
     /// Make a token key
     Generate,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub enum ConfigCommand {
     /// Check the configuration and show it, secrets masked
     Check {
@@ -272,7 +272,7 @@ pub enum ConfigCommand {
 }
 
 /// Every setting as a flag, made from the table of settings.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct SettingFlags(pub Flags);
 
 impl FromArgMatches for SettingFlags {
@@ -344,6 +344,12 @@ pub fn exit(error: &clap::Error) -> ExitCode {
             print(error);
             ExitCode::from(2)
         }
+        ErrorKind::UnknownArgument if !names_a_flag(error) => {
+            super::output::Output::error(
+                "an argument too many; it is not repeated here, for it may be a secret",
+            );
+            ExitCode::from(2)
+        }
         _ => {
             // The first paragraph says what is wrong; the rest is for those who call --help.
             let text = error.to_string();
@@ -355,6 +361,15 @@ pub fn exit(error: &clap::Error) -> ExitCode {
             super::output::Output::error(&format!("{}{separator}{tip}", line.trim_start_matches("error: ")));
             ExitCode::from(2)
         }
+    }
+}
+
+/// Whether the argument that is wrong is a flag, and not a value.
+fn names_a_flag(error: &clap::Error) -> bool {
+    use clap::error::{ContextKind, ContextValue};
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => argument.starts_with('-'),
+        _ => false,
     }
 }
 

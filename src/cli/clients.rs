@@ -27,48 +27,46 @@ pub fn run(command: ClientCommand, context: &Context, output: &Output) -> Result
             let clients = context.block_on(admin.clients())?;
             let rows: Vec<_> = clients.iter().map(row).collect();
             let documents: Vec<_> = clients.iter().map(document).collect();
-            output.result(&columns(&["ID", "NAME", "STATE", "GRANTS", "SCOPE"], &rows), &json!(documents));
+            output.result(&columns(&["ID", "NAME", "STATE", "GRANTS", "SCOPE"], &rows), &json!(documents))?;
         }
         ClientCommand::Show(which) => {
             let client = context.block_on(admin.client(&which.id))?;
-            output.result(&describe(&client), &document(&client));
+            output.result(&describe(&client), &document(&client))?;
         }
         ClientCommand::Update(update) => {
             let id = update.which.id.clone();
             let (client, recorded) = context.block_on(admin.update_client(&id, read_update(update)?))?;
             let known = confirmations(&context.settle(recorded, output)?);
-            output.result(&format!("{}\nupdated: {known}", describe(&client)), &document(&client));
+            output.result(&format!("{}\nupdated: {known}", describe(&client)), &document(&client))?;
         }
         ClientCommand::RotateSecret(rotate) => {
-            let rotated = admin.rotate_client_secret(&rotate.which.id, None, rotate.overlap);
+            let rotated = admin.rotate_client_secret(&rotate.which.id, rotate.overlap);
             let (client, secret, recorded) = context.block_on(rotated)?;
-            let known = confirmations(&context.settle(recorded, output)?);
-            let old = match rotate.overlap.is_zero() {
-                true => "the old secret is refused now".to_owned(),
-                false => format!("the old secret is good for {} more", duration::format(rotate.overlap)),
-            };
+            // Handed over before the wait: it cannot be shown again.
             let rows = [("client_id", client.id.to_string()), ("client_secret", secret.expose().to_owned())];
-            let text = format!("{}\nThe secret is shown this once; {old}: {known}", table(&rows));
-            output
-                .result(&text, &json!({ "client_id": client.id.as_str(), "client_secret": secret.expose() }));
+            let text =
+                format!("{}\nThe secret is shown this once; {}", table(&rows), old_secret(rotate.overlap));
+            let document = json!({ "client_id": client.id.as_str(), "client_secret": secret.expose() });
+            output.result(&text, &document)?;
+            output.progress(&confirmations(&context.settle(recorded, output)?));
         }
         ClientCommand::Disable(which) => {
             let (client, recorded) = context.block_on(admin.enable_client(&which.id, false))?;
             let known = confirmations(&context.settle(recorded, output)?);
             let text = format!("client {} is disabled and all its tokens are revoked: {known}", client.id);
-            output.result(&text, &document(&client));
+            output.result(&text, &document(&client))?;
         }
         ClientCommand::Enable(which) => {
             let (client, recorded) = context.block_on(admin.enable_client(&which.id, true))?;
             let known = confirmations(&context.settle(recorded, output)?);
             let text = format!("client {} is enabled; its old tokens stay revoked: {known}", client.id);
-            output.result(&text, &document(&client));
+            output.result(&text, &document(&client))?;
         }
         ClientCommand::Delete(which) => {
             let (client, recorded) = context.block_on(admin.delete_client(&which.id))?;
             let known = confirmations(&context.settle(recorded, output)?);
             let text = format!("client {} is deleted and all its tokens are revoked: {known}", client.id);
-            output.result(&text, &json!({}));
+            output.result(&text, &json!({}))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -76,28 +74,27 @@ pub fn run(command: ClientCommand, context: &Context, output: &Output) -> Result
 
 fn run_create(create: CreateClient, context: &Context, output: &Output) -> Result<ExitCode, CliError> {
     let if_not_exists = create.if_not_exists;
-    let name = create.name.clone();
     let new = read_new(create)?;
-    let wanted = new.id.as_ref().map_or(name, ToString::to_string);
+    // The id where one was chosen, else the name.
+    let same = new.id.as_ref().map_or_else(|| new.name.clone(), ToString::to_string);
+    let by_id = new.id.is_some();
     let created = context.block_on(context.admin.create_client(new));
     let (client, secret, recorded) = match created {
-        Err(AdminError::Exists(_)) if if_not_exists => {
-            let client = context.block_on(context.admin.client(&wanted))?;
-            let text = format!(
-                "{}\nThere is one already; its secret is not kept, only its digest.",
-                describe(&client)
-            );
-            output.result(&text, &json!({ "client_id": client.id.as_str() }));
-            return Ok(ExitCode::SUCCESS);
-        }
-        Err(AdminError::Exists(why)) => {
-            return Err(CliError::Failed(format!(
-                "{why}: {wanted:?}; with --if-not-exists that is no failure"
-            )));
+        Err(AdminError::Exists(why)) if if_not_exists => {
+            match context.block_on(context.admin.client(&same)) {
+                Ok(client) if (if by_id { client.id.as_str() } else { client.name.as_str() }) == same => {
+                    let text = format!(
+                        "{}\nThere is one already; its secret is not kept, only its digest.",
+                        describe(&client)
+                    );
+                    output.result(&text, &json!({ "client_id": client.id.as_str() }))?;
+                    return Ok(ExitCode::SUCCESS);
+                }
+                _ => return Err(CliError::Failed(why)),
+            }
         }
         created => created?,
     };
-    let known = confirmations(&context.settle(recorded, output)?);
     let mut rows = vec![("client_id", client.id.to_string())];
     let mut result = json!({ "client_id": client.id.as_str() });
     let mut note = "A public client has no secret";
@@ -108,7 +105,9 @@ fn run_create(create: CreateClient, context: &Context, output: &Output) -> Resul
         }
         note = "The secret is shown this once";
     }
-    output.result(&format!("{}\n{note}: {known}", table(&rows)), &result);
+    // Handed over before the wait: it cannot be shown again.
+    output.result(&format!("{}\n{note}", table(&rows)), &result)?;
+    output.progress(&confirmations(&context.settle(recorded, output)?));
     warn_of_orphans(&client, context, output)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -125,6 +124,14 @@ fn warn_of_orphans(client: &Client, context: &Context, output: &Output) -> Resul
         ));
     }
     Ok(())
+}
+
+/// What becomes of the secret that was replaced.
+pub fn old_secret(overlap: Duration) -> String {
+    match overlap.is_zero() {
+        true => "the old one is refused from now on".to_owned(),
+        false => format!("the old one is good for {} more", duration::format(overlap)),
+    }
 }
 
 fn read_grants(grants: &[String]) -> Result<BTreeSet<GrantType>, CliError> {

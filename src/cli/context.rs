@@ -7,7 +7,7 @@ use crate::admin::{Admin, AdminError};
 use crate::changes::{Acknowledgement, Actor, Recorded, Standing};
 use crate::config::{Config, Sources};
 use crate::sql::migrations::SchemaState;
-use crate::startup::Stores;
+use crate::startup::{self, Stores};
 use crate::telemetry::logging;
 
 /// An opened configuration.
@@ -28,8 +28,11 @@ impl Context {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.map_err(|error| CliError::Failed(error.to_string()))?;
         let stores = Stores::open(&config, runtime.handle().clone())?;
-        let failed = |error: crate::sql::SqlError| CliError::Failed(error.to_string());
-        runtime.block_on(stores.migrate_embedded()).map_err(failed)?;
+        // A running server keeps its schema: only what nobody serves from is migrated here.
+        if let Ok(_alone) = startup::lock_data_dir(&config.data_dir) {
+            let migrated = runtime.block_on(stores.migrate_embedded());
+            migrated.map_err(|error| CliError::Failed(error.to_string()))?;
+        }
         let admin = stores.admin(Actor::command_line());
         Ok(Self { stores, admin, runtime })
     }
@@ -42,6 +45,13 @@ impl Context {
             Ok(other) => Err(CliError::Failed(other.to_string())),
             Err(error) => Err(CliError::Failed(error.to_string())),
         }
+    }
+
+    /// The same, for commands about what was issued: a store that is not there has issued nothing,
+    /// and is the wrong one.
+    pub fn open_existing(sources: &Sources) -> Result<Self, CliError> {
+        Stores::embedded_database_exists(&Config::load(sources)?).map_err(CliError::Failed)?;
+        Self::open_migrated(sources)
     }
 
     pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
@@ -77,12 +87,12 @@ impl Context {
 
 /// Who has confirmed, for people.
 pub fn confirmations(acknowledgement: &Acknowledgement) -> String {
-    let applied = |(_, standing): &&(String, Standing)| *standing == Standing::Applied;
-    let confirmed = acknowledgement.replicas.iter().filter(applied).count();
-    let expired = acknowledgement.replicas.len() - confirmed;
+    let count =
+        |wanted: Standing| acknowledgement.replicas.iter().filter(|(_, found)| *found == wanted).count();
+    let (confirmed, expired) = (count(Standing::Applied), count(Standing::LeaseRanOut));
     let millis = acknowledgement.took.as_millis();
     match (confirmed, expired) {
-        (0, 0) => "no replica is running".to_owned(),
+        (0, 0) => "no replica is running on this database".to_owned(),
         (confirmed, 0) => format!("confirmed by {confirmed} replica(s) in {millis} ms"),
         (confirmed, expired) => format!(
             "confirmed by {confirmed} replica(s); the lease of {expired} more has run out ({millis} ms)"

@@ -14,7 +14,7 @@ mod tokens;
 
 use std::process::ExitCode;
 
-use clap::{FromArgMatches as _, Parser as _};
+use clap::FromArgMatches as _;
 
 use self::arguments::{Arguments, Command};
 use self::context::Context;
@@ -82,30 +82,25 @@ pub fn run() -> ExitCode {
 
 fn dispatch(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError> {
     let Arguments { command, config, settings, json: _ } = arguments;
-    if let Command::TokenKey(command) = command {
-        return maintenance::token_key(&command, output);
-    }
-    let sources = Sources::gather(settings.0, config::process_environment(), config)?;
+    // Needed before there is a configuration.
+    let sources = match command {
+        Command::TokenKey(_) => Sources::default(),
+        _ => Sources::gather(settings.0, config::process_environment(), config)?,
+    };
     match command {
-        Command::Serve => serve::serve(&sources, crate::startup::Mode::Serve),
-        Command::Quickstart => serve::serve(&sources, crate::startup::Mode::Quickstart),
+        Command::Serve => serve::serve(&sources, crate::startup::Mode::Serve, output),
+        Command::Quickstart => serve::serve(&sources, crate::startup::Mode::Quickstart, output),
         Command::Config(command) => maintenance::config(&command, &sources, output),
         Command::Migrate => maintenance::migrate(&Context::open(&sources)?, output),
-        Command::Recover(command) => maintenance::recover(&command, &Context::open(&sources)?, output),
+        Command::Recover(command) => {
+            maintenance::recover(&command, &Context::open_existing(&sources)?, output)
+        }
         Command::Client(command) => clients::run(command, &Context::open_migrated(&sources)?, output),
         Command::ResourceServer(command) => {
             resource_servers::run(command, &Context::open_migrated(&sources)?, output)
         }
-        Command::Token(command) => tokens::run(command, &Context::open_migrated(&sources)?, output),
-        Command::Revoke(command) => revoke::run(&command, &Context::open_migrated(&sources)?, output),
+        Command::Token(command) => tokens::run(command, &Context::open_existing(&sources)?, output),
+        Command::Revoke(command) => revoke::run(&command, &Context::open_existing(&sources)?, output),
         Command::TokenKey(command) => maintenance::token_key(&command, output),
     }
-}
-
-/// Parses arguments without running anything; what the tests of the help use.
-///
-/// # Errors
-/// When they are misused.
-pub fn check_arguments(arguments: &[&str]) -> Result<(), clap::Error> {
-    Arguments::try_parse_from(arguments).map(drop)
 }

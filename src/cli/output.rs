@@ -4,6 +4,8 @@ use std::io::{IsTerminal as _, Write as _};
 
 use serde_json::Value;
 
+use super::CliError;
+
 /// Where a command's words go.
 pub struct Output {
     json: bool,
@@ -15,12 +17,22 @@ impl Output {
     }
 
     /// The result: `document` with `--json`, else `text`.
-    pub fn result(&self, text: &str, document: &Value) {
+    ///
+    /// # Errors
+    /// When it cannot be written: a secret that nobody saw must not look like a success.
+    pub fn result(&self, text: &str, document: &Value) -> Result<(), CliError> {
         let line = if self.json { document.to_string() } else { text.to_owned() };
-        if !line.is_empty() {
-            // A reader that closed the pipe wants no more.
-            writeln!(std::io::stdout(), "{line}").ok();
-        }
+        let mut out = std::io::stdout().lock();
+        let written = writeln!(out, "{line}").and_then(|()| out.flush());
+        written.map_err(|error| CliError::Failed(format!("standard output cannot be written: {error}")))
+    }
+
+    /// A document that has no words for people.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn document(&self, document: &Value) -> Result<(), CliError> {
+        if self.json { self.result("", document) } else { Ok(()) }
     }
 
     /// Something on the way, for people only.

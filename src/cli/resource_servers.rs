@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use super::CliError;
 use super::arguments::{CreateResourceServer, ResourceServerCommand, UpdateResourceServer};
+use super::clients::old_secret;
 use super::context::{Context, confirmations};
 use super::output::{Output, columns, moment, table};
 use crate::admin::AdminError;
 use crate::admin::resource_servers::{NewResourceServer, ResourceServerUpdate};
 use crate::directory::ResourceServer;
-use crate::domain::duration;
 use crate::domain::identifier::ResourceIdentifier;
 use crate::domain::scope::Scope;
 
@@ -23,48 +23,47 @@ pub fn run(command: ResourceServerCommand, context: &Context, output: &Output) -
             let servers = context.block_on(admin.resource_servers())?;
             let rows: Vec<_> = servers.iter().map(row).collect();
             let documents: Vec<_> = servers.iter().map(document).collect();
-            output
-                .result(&columns(&["ID", "NAME", "STATE", "IDENTIFIER", "SCOPE"], &rows), &json!(documents));
+            output.result(
+                &columns(&["ID", "NAME", "STATE", "IDENTIFIER", "SCOPE"], &rows),
+                &json!(documents),
+            )?;
         }
         ResourceServerCommand::Show(which) => {
             let server = context.block_on(admin.resource_server(&which.id))?;
-            output.result(&describe(&server), &document(&server));
+            output.result(&describe(&server), &document(&server))?;
         }
         ResourceServerCommand::Update(update) => {
             let id = update.which.id.clone();
             let updated = admin.update_resource_server(&id, read_update(update)?);
             let (server, recorded) = context.block_on(updated)?;
             let known = confirmations(&context.settle(recorded, output)?);
-            output.result(&format!("{}\nupdated: {known}", describe(&server)), &document(&server));
+            output.result(&format!("{}\nupdated: {known}", describe(&server)), &document(&server))?;
         }
         ResourceServerCommand::RotateSecret(rotate) => {
             let rotated = admin.rotate_resource_server_secret(&rotate.which.id, rotate.overlap);
             let (server, secret, recorded) = context.block_on(rotated)?;
-            let known = confirmations(&context.settle(recorded, output)?);
-            let old = match rotate.overlap.is_zero() {
-                true => "the old secret is refused now".to_owned(),
-                false => format!("the old secret is good for {} more", duration::format(rotate.overlap)),
-            };
-            let text = format!(
-                "{}\nThe secret is shown this once; {old}: {known}",
-                secrets(&server, secret.expose())
-            );
-            output.result(&text, &secrets_document(&server, secret.expose()));
+            // Handed over before the wait: it cannot be shown again.
+            let shown = secrets(&server, secret.expose());
+            let text = format!("{shown}\nThe secret is shown this once; {}", old_secret(rotate.overlap));
+            output.result(&text, &secrets_document(&server, secret.expose()))?;
+            output.progress(&confirmations(&context.settle(recorded, output)?));
         }
         ResourceServerCommand::Disable(which) => {
             let (server, recorded) = context.block_on(admin.enable_resource_server(&which.id, false))?;
             let known = confirmations(&context.settle(recorded, output)?);
-            output.result(&format!("resource server {} is disabled: {known}", server.id), &document(&server));
+            output
+                .result(&format!("resource server {} is disabled: {known}", server.id), &document(&server))?;
         }
         ResourceServerCommand::Enable(which) => {
             let (server, recorded) = context.block_on(admin.enable_resource_server(&which.id, true))?;
             let known = confirmations(&context.settle(recorded, output)?);
-            output.result(&format!("resource server {} is enabled: {known}", server.id), &document(&server));
+            output
+                .result(&format!("resource server {} is enabled: {known}", server.id), &document(&server))?;
         }
         ResourceServerCommand::Delete(which) => {
             let (server, recorded) = context.block_on(admin.delete_resource_server(&which.id))?;
             let known = confirmations(&context.settle(recorded, output)?);
-            output.result(&format!("resource server {} is deleted: {known}", server.id), &json!({}));
+            output.result(&format!("resource server {} is deleted: {known}", server.id), &json!({}))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -84,25 +83,25 @@ fn run_create(
     };
     let name = new.name.clone();
     let (server, secret, recorded) = match context.block_on(context.admin.create_resource_server(new)) {
-        Err(AdminError::Exists(_)) if if_not_exists => {
-            let server = context.block_on(context.admin.resource_server(&name))?;
-            let text = format!(
-                "{}\nThere is one already; its secret is not kept, only its digest.",
-                describe(&server)
-            );
-            output.result(&text, &json!({ "resource_server_id": server.id.as_str() }));
-            return Ok(ExitCode::SUCCESS);
-        }
-        Err(AdminError::Exists(why)) => {
-            return Err(CliError::Failed(format!(
-                "{why}: {name:?}; with --if-not-exists that is no failure"
-            )));
+        Err(AdminError::Exists(why)) if if_not_exists => {
+            match context.block_on(context.admin.resource_server(&name)) {
+                Ok(server) if server.name == name => {
+                    let text = format!(
+                        "{}\nThere is one already; its secret is not kept, only its digest.",
+                        describe(&server)
+                    );
+                    output.result(&text, &json!({ "resource_server_id": server.id.as_str() }))?;
+                    return Ok(ExitCode::SUCCESS);
+                }
+                _ => return Err(CliError::Failed(why)),
+            }
         }
         created => created?,
     };
-    let known = confirmations(&context.settle(recorded, output)?);
-    let text = format!("{}\nThe secret is shown this once: {known}", secrets(&server, secret.expose()));
-    output.result(&text, &secrets_document(&server, secret.expose()));
+    // Handed over before the wait: it cannot be shown again.
+    let text = format!("{}\nThe secret is shown this once", secrets(&server, secret.expose()));
+    output.result(&text, &secrets_document(&server, secret.expose()))?;
+    output.progress(&confirmations(&context.settle(recorded, output)?));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -20,7 +20,7 @@ pub fn run(revoke: &RevokeEverything, context: &Context, output: &Output) -> Res
     };
     if revoke.destructive.dry_run {
         let text = format!("would revoke every token {whose} issued until now");
-        output.result(&text, &json!({ "dry_run": true }));
+        output.result(&text, &json!({ "dry_run": true }))?;
         return Ok(ExitCode::SUCCESS);
     }
     if !may_proceed(&revoke.destructive, &format!("Revoke every token {whose}?"))? {
@@ -28,10 +28,9 @@ pub fn run(revoke: &RevokeEverything, context: &Context, output: &Output) -> Res
     }
     let recorded = context.block_on(context.admin.kill(scope, revoke.destructive.reason.clone()))?;
     let settled = context.settle(recorded, output)?;
-    let text =
-        format!("every token {whose} issued before now is dead everywhere: {}", confirmations(&settled));
+    let text = format!("every token {whose} issued before now is dead: {}", confirmations(&settled));
     let document = json!({ "change": recorded.number.get(), "confirmed": confirmations_json(&settled) });
-    output.result(&text, &document);
+    output.result(&text, &document)?;
     Ok(ExitCode::SUCCESS)
 }
 

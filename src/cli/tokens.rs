@@ -34,7 +34,7 @@ fn run_inspect(inspect: &InspectToken, context: &Context, output: &Output) -> Re
     let stored = stored.map_err(|error| CliError::Failed(error.to_string()))?;
     let inspected = context.admin.inspect(&part, stored, inspect.at.as_deref());
     let inspection = context.block_on(inspected)?;
-    output.result(&describe(&inspection, inspect.at.as_deref()), &document(&inspection));
+    output.result(&describe(&inspection, inspect.at.as_deref()), &document(&inspection))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -148,10 +148,10 @@ fn run_revoke(revoke: &RevokeTokens, context: &Context, output: &Output) -> Resu
         }));
     }
     if !known.is_empty() {
-        lines.push(format!("dead everywhere: {known}"));
+        lines.push(known.clone());
     }
     let confirmed = settled.as_ref().map(confirmations_json);
-    output.result(&lines.join("\n"), &json!({ "grants": documents, "confirmed": confirmed }));
+    output.result(&lines.join("\n"), &json!({ "grants": documents, "confirmed": confirmed }))?;
     let all = verdicts.iter().all(|(_, verdict)| verdict.is_ok());
     Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -188,8 +188,9 @@ fn dry_run(wanted: &[Wanted], context: &Context, output: &Output) -> Result<Exit
         lines.push(format!("{}  {line}", wanted.shown));
         documents.push(document);
     }
-    output.result(&lines.join("\n"), &json!({ "dry_run": true, "grants": documents }));
-    Ok(ExitCode::SUCCESS)
+    output.result(&lines.join("\n"), &json!({ "dry_run": true, "grants": documents }))?;
+    let all = wanted.iter().all(|wanted| wanted.grant.is_ok());
+    Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn read_wanted(revoke: &RevokeTokens) -> Result<Vec<Wanted>, CliError> {
@@ -206,21 +207,18 @@ fn read_wanted(revoke: &RevokeTokens) -> Result<Vec<Wanted>, CliError> {
         }
     }
     let texts = texts.iter().map(|text| text.trim()).filter(|text| !text.is_empty());
-    Ok(texts.map(Wanted::parse).collect())
+    Ok(texts.zip(1..).map(|(text, entry)| Wanted::parse(text, entry)).collect())
 }
 
 impl Wanted {
-    fn parse(text: &str) -> Self {
+    fn parse(text: &str, entry: usize) -> Self {
         match TokenPart::parse(text) {
             Ok(part) => {
                 let grant = part.grant_id();
                 Self { shown: grant.to_string(), grant: Ok(grant) }
             }
-            Err(error) => {
-                // Enough to find the line again, too little to be of use to anybody.
-                let beginning: String = text.chars().take(8).collect();
-                Self { shown: format!("{beginning}…"), grant: Err(error.to_string()) }
-            }
+            // What it is, nobody knows: it is not repeated.
+            Err(error) => Self { shown: format!("entry {entry}"), grant: Err(error.to_string()) },
         }
     }
 }

@@ -122,7 +122,7 @@ impl Config {
         };
         let issuer = match values.text("issuer") {
             Some(text) => values::issuer(text).map_err(|why| values.error("issuer", &why))?,
-            None => format!("http://{listen}"),
+            None => format!("{}://{listen}", if tls.is_some() { "https" } else { "http" }),
         };
         let config = Self {
             listen,
@@ -134,7 +134,7 @@ impl Config {
             redis_url: values.secret("redis_url"),
             redis_ca: values.path("redis_ca"),
             token_key: values.secret("token_key"),
-            lease: values.require("lease", values::at_least_a_second)?,
+            lease: values.require("lease", values::lease)?,
             revoke_wait: values.require("revoke_wait", values::positive)?,
             revoked_memory: values.require("revoked_memory", values::at_least_a_second)?,
             store_timeout: values.require("store_timeout", values::store_timeout)?,

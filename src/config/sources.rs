@@ -24,7 +24,7 @@ pub fn process_environment() -> BTreeMap<String, String> {
 }
 
 /// What was given, before anything is checked.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Sources {
     pub(super) flags: Flags,
     pub(super) environment: BTreeMap<String, String>,

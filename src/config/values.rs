@@ -138,6 +138,15 @@ pub(super) fn at_least_a_second(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// The longest lease is also the longest that an acknowledgement may wait for a replica that died.
+pub(super) fn lease(text: &str) -> Result<Duration, String> {
+    let duration = at_least_a_second(text)?;
+    if duration > Duration::from_secs(3600) {
+        return Err(format!("is {text}, it must be 1h or less"));
+    }
+    Ok(duration)
+}
+
 pub(super) fn lifetime(text: &str) -> Result<Duration, String> {
     let duration = at_least_a_second(text)?;
     if duration > MAX_LIFETIME {

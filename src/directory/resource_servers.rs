@@ -109,10 +109,16 @@ pub async fn require(conn: &mut Connection, which: &str) -> Result<ResourceServe
         .eq(which)
         .or(resource_servers::name.eq(which))
         .or(resource_servers::identifier.eq(which));
-    let query = resource_servers::table.filter(any).limit(3);
-    let found = read(on!(conn, c => query.load::<Row>(c).await)?)?;
-    let by_id = found.iter().position(|server| server.id.as_str() == which);
-    found.into_iter().nth(by_id.unwrap_or(0)).ok_or(SqlError::NotFound)
+    let query = resource_servers::table.filter(any).order(resource_servers::id);
+    let mut found = read(on!(conn, c => query.load::<Row>(c).await)?)?;
+    if let Some(by_id) = found.iter().position(|server| server.id.as_str() == which) {
+        return Ok(found.swap_remove(by_id));
+    }
+    match (found.pop(), found.is_empty()) {
+        (None, _) => Err(SqlError::NotFound),
+        (Some(only), true) => Ok(only),
+        (Some(_), false) => Err(SqlError::Refused(format!("{which:?} is two resource servers; give the id"))),
+    }
 }
 
 /// # Errors

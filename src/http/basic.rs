@@ -24,7 +24,7 @@ const CONTRADICTION: OAuthError =
 /// # Errors
 /// When there are none, or they are malformed or contradict each other.
 pub fn credentials(request: &HttpRequest, form: &Form) -> Result<PresentedCredentials, OAuthError> {
-    let posted_id = form.text("client_id")?;
+    let posted_id = form.text("client_id");
     let posted_secret = form.bytes("client_secret").map(SecretDigest::of);
     let Some(basic) = header(request)? else {
         let id = posted_id.ok_or(MISSING)?.to_owned();

@@ -5,9 +5,11 @@
 
 use std::time::Duration;
 
-use actix_web::HttpRequest;
+use actix_web::dev;
 use actix_web::web::{Bytes, BytesMut, Payload};
+use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt as _;
+use futures_util::future::LocalBoxFuture;
 
 use crate::oauth::OAuthError;
 
@@ -15,10 +17,12 @@ use crate::oauth::OAuthError;
 pub const LIMIT: usize = 16 * 1024;
 /// The longest path and query that is answered.
 const MAX_URI_LENGTH: usize = 8 * 1024;
-/// How much of a longer one is read before it is refused.
+/// How much of a longer body is read before it is refused.
 const DRAIN_LIMIT: usize = 1024 * 1024;
 /// How long a body may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the reader of a body that was given up stays, so that the answer is out before it goes.
+const OUTLIVE: Duration = Duration::from_secs(2);
 
 const LATE: OAuthError = OAuthError::InvalidRequest("the request body did not arrive in time");
 const BROKEN: OAuthError = OAuthError::InvalidRequest("the request body could not be read");
@@ -27,8 +31,17 @@ const BROKEN: OAuthError = OAuthError::InvalidRequest("the request body could no
 ///
 /// # Errors
 /// When it is longer, broken off, or too slow.
-pub async fn read(payload: Payload) -> Result<Bytes, OAuthError> {
-    tokio::time::timeout(PATIENCE, collect(payload)).await.map_err(|_| LATE)?
+pub async fn read(mut payload: Payload) -> Result<Bytes, OAuthError> {
+    let read = tokio::time::timeout(PATIENCE, collect(&mut payload)).await.unwrap_or(Err(LATE));
+    if read.is_err() {
+        // What is left of a chunked body whose reader is gone would be drained without end. While
+        // the reader is there, the connection is closed after the answer instead.
+        actix_web::rt::spawn(async move {
+            tokio::time::sleep(OUTLIVE).await;
+            drop(payload);
+        });
+    }
+    read
 }
 
 /// # Errors
@@ -44,7 +57,25 @@ pub async fn drain(payload: Payload) {
     read(payload).await.ok();
 }
 
-async fn collect(mut payload: Payload) -> Result<Bytes, OAuthError> {
+/// In a handler's signature: the request has no use for a body, and what there was is read.
+pub struct NoBody;
+
+impl FromRequest for NoBody {
+    type Error = actix_web::Error;
+    type Future = LocalBoxFuture<'static, Result<Self, Self::Error>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
+        let payload = Payload::from_request(request, payload);
+        Box::pin(async move {
+            if let Ok(payload) = payload.await {
+                drain(payload).await;
+            }
+            Ok(Self)
+        })
+    }
+}
+
+async fn collect(payload: &mut Payload) -> Result<Bytes, OAuthError> {
     let mut body = BytesMut::new();
     let mut length = 0usize;
     while let Some(chunk) = payload.next().await {

@@ -4,9 +4,12 @@
 //! the request. The authorization server MUST ignore unrecognized request parameters. Request and
 //! response parameters MUST NOT be included more than once."
 
+use std::fmt;
+
 use actix_web::HttpRequest;
 use actix_web::http::header;
 use actix_web::web::Payload;
+use zeroize::Zeroizing;
 
 use super::{body, transport};
 use crate::oauth::OAuthError;
@@ -22,10 +25,23 @@ pub enum Occurs {
 pub type Known = &'static [(&'static str, Occurs)];
 
 /// The known parameters of a request, decoded.
-#[derive(Debug, Default)]
+///
+/// A token may be any bytes. Everything else is UTF-8 text without NUL, which no parameter needs
+/// and some stores refuse.
+#[derive(Default)]
 pub struct Form {
-    pairs: Vec<(&'static str, Vec<u8>)>,
+    pairs: Vec<(&'static str, Zeroizing<Vec<u8>>)>,
 }
+
+/// Shows names only: values may be secrets.
+impl fmt::Debug for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.pairs.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+/// The one parameter that is not text.
+const TOKEN: &str = "token";
 
 const DUPLICATE: OAuthError = OAuthError::InvalidRequest("a parameter is given more than once");
 const IN_QUERY: OAuthError = OAuthError::InvalidRequest("parameters belong in the body, not in the query");
@@ -80,39 +96,37 @@ impl Form {
             if *occurs == Occurs::Once && form.pairs.iter().any(|(seen, _)| seen == name) {
                 return Err(DUPLICATE);
             }
-            // A value that cannot be decoded is kept as it came: it is refused, or is a token that
-            // is nobody's.
-            form.pairs.push((name, decode(value).unwrap_or_else(|| vec![0xff])));
+            let value = match decode(value) {
+                Some(value) if *name == TOKEN || is_text(&value) => value,
+                // Bytes that no token has: it is nobody's.
+                None if *name == TOKEN => vec![0xff],
+                _ => return Err(MALFORMED),
+            };
+            form.pairs.push((name, Zeroizing::new(value)));
         }
         form.pairs.retain(|(_, value)| !value.is_empty());
         Ok(form)
     }
 
-    /// The raw value of a parameter that may be any bytes: a token.
+    /// The value of a parameter, as bytes.
     pub fn bytes(&self, name: &str) -> Option<&[u8]> {
         self.pairs.iter().find(|(found, _)| *found == name).map(|(_, value)| value.as_slice())
     }
 
-    /// # Errors
-    /// When the value is not text.
-    pub fn text(&self, name: &str) -> Result<Option<&str>, OAuthError> {
-        self.bytes(name).map(text).transpose()
+    /// The value of a parameter that is text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.bytes(name).and_then(|value| std::str::from_utf8(value).ok())
     }
 
-    /// # Errors
-    /// When a value is not text.
-    pub fn texts(&self, name: &str) -> Result<Vec<&str>, OAuthError> {
-        let values = self.pairs.iter().filter(|(found, _)| *found == name);
-        values.map(|(_, value)| text(value)).collect()
+    /// Every value of a parameter that may be repeated.
+    pub fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
+        let values = self.pairs.iter().filter(move |(found, _)| *found == name);
+        values.filter_map(|(_, value)| std::str::from_utf8(value).ok())
     }
 }
 
-/// UTF-8 without NUL, which no parameter needs and some stores refuse.
-fn text(bytes: &[u8]) -> Result<&str, OAuthError> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !text.contains('\0') => Ok(text),
-        _ => Err(MALFORMED),
-    }
+fn is_text(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| !text.contains('\0'))
 }
 
 /// Undoes form-urlencoding (RFC 6749 Appendix B); `None` when a `%` is not followed by two
@@ -154,30 +168,36 @@ mod tests {
         for text in ["scope=a&scope=b", "scope=a&scope=a", "scope=&scope=a", "sc%6fpe=a&scope=b"] {
             assert_eq!(parse(text).unwrap_err(), DUPLICATE, "{text}");
         }
-        assert_eq!(parse("resource=a&resource=b").unwrap().texts("resource"), Ok(vec!["a", "b"]));
+        assert_eq!(parse("resource=a&resource=b").unwrap().texts("resource").collect::<Vec<_>>(), ["a", "b"]);
     }
 
     #[test]
     fn t11_unknown_parameters_are_ignored_however_they_look() {
         let form = parse("foo=1&foo=2&=x&a[b]=c&%zz=1&%ff=1&scope[]=y&&scope=a+b").unwrap();
-        assert_eq!(form.text("scope"), Ok(Some("a b")));
+        assert_eq!(form.text("scope"), Some("a b"));
         assert_eq!(form.pairs.len(), 1);
     }
 
     #[test]
     fn t3_an_empty_value_counts_as_omitted() {
-        assert_eq!(parse("scope=&token").unwrap().text("scope"), Ok(None));
+        assert_eq!(parse("scope=&token").unwrap().text("scope"), None);
         assert_eq!(parse("token").unwrap().bytes("token"), None);
     }
 
     #[test]
     fn x26_text_is_utf8_without_nul_and_a_token_may_be_anything() {
         for value in ["%ff", "%c0%80", "%00", "%", "%u0041", "%4", "a%00b"] {
-            let form = parse(&format!("scope={value}&token={value}")).unwrap();
-            assert_eq!(form.text("scope"), Err(MALFORMED), "{value}");
-            assert!(form.bytes("token").is_some());
+            assert!(parse(&format!("token={value}")).unwrap().bytes("token").is_some(), "{value}");
+            let refused = parse(&format!("scope={value}&token=x"));
+            assert_eq!(refused.unwrap_err(), MALFORMED, "{value}");
         }
-        assert_eq!(parse("scope=%E2%82%AC%20%2b").unwrap().text("scope"), Ok(Some("€ +")));
+        let form = parse("scope=%E2%82%AC%20%2b").unwrap();
+        assert_eq!(form.text("scope"), Some("€ +"));
+    }
+
+    #[test]
+    fn x23_debug_shows_no_value() {
+        assert_eq!(format!("{:?}", parse("scope=hunter2&token=hunter2").unwrap()), "{\"scope\", \"token\"}");
     }
 
     proptest! {

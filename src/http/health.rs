@@ -10,7 +10,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
-use super::{SharedState, WorkerState};
+use super::body::NoBody;
+use super::{WorkerState, shared};
 use crate::domain::clock::{BootTime, Clock};
 
 /// How old an answer of `/readyz` may be.
@@ -92,18 +93,14 @@ fn text(mut response: actix_web::HttpResponseBuilder, body: String) -> HttpRespo
         .body(body)
 }
 
-fn shared(request: &HttpRequest) -> Option<&SharedState> {
-    let worker = request.app_data::<Data<WorkerState>>().map(|state| state.shared.as_ref());
-    worker.or_else(|| request.app_data::<Data<SharedState>>().map(|shared| shared.as_ref()))
-}
-
 /// Alive: the process answers. Never asks a store: restarting us mends none of them.
-pub async fn livez() -> HttpResponse {
+pub async fn livez(_: NoBody) -> HttpResponse {
     text(HttpResponse::Ok(), "ok\n".to_owned())
 }
 
-/// Ready: requests sent here will be answered. `?verbose` tells each check.
-pub async fn readyz(request: HttpRequest) -> HttpResponse {
+/// Ready: requests sent here will be answered. `?verbose` tells each check, and on the management
+/// listener also why it fails: that may name hosts and users.
+pub async fn readyz(request: HttpRequest, _: NoBody) -> HttpResponse {
     let Some(shared) = shared(&request) else { return HttpResponse::ServiceUnavailable().finish() };
     let mut checks = shared.health.look().await.as_ref().clone();
     let stopping = shared.health.stopping.load(Ordering::Acquire);
@@ -111,9 +108,11 @@ pub async fn readyz(request: HttpRequest) -> HttpResponse {
     checks.push(Check::critical("running", failure));
     let ready = !checks.iter().any(Check::forbids);
     let verbose = request.query_string().split('&').any(|part| part == "verbose" || part == "verbose=");
+    let is_public = request.app_data::<Data<WorkerState>>().is_some();
     let body = if verbose {
         let lines = checks.iter().map(|check| match &check.failure {
             None => format!("[+]{} ok\n", check.name),
+            Some(_) if is_public => format!("[-]{} failed\n", check.name),
             Some(why) if check.critical => format!("[-]{} failed: {why}\n", check.name),
             Some(why) => format!("[-]{} failed, ridden out while the lease lasts: {why}\n", check.name),
         });
@@ -125,7 +124,7 @@ pub async fn readyz(request: HttpRequest) -> HttpResponse {
     text(response, body)
 }
 
-pub async fn metrics(request: HttpRequest) -> HttpResponse {
+pub async fn metrics(request: HttpRequest, _: NoBody) -> HttpResponse {
     let Some(shared) = shared(&request) else { return HttpResponse::ServiceUnavailable().finish() };
     shared.health.checks.measure().await;
     for check in shared.health.look().await.iter() {

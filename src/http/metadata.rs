@@ -4,16 +4,18 @@ use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::WorkerState;
+use super::body::NoBody;
 use super::observe::observe;
-use super::respond;
+use super::{WorkerState, body, respond, transport};
 use crate::oauth::OAuthError;
 
 /// What stands between host and path of the issuer (RFC 8414 §3.1).
 pub const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
 
-pub async fn get(request: HttpRequest, state: Data<WorkerState>) -> HttpResponse {
+pub async fn get(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> HttpResponse {
     observe(&state.shared, "metadata", async {
+        body::check_uri(&request)?;
+        transport::require_confidential(&request)?;
         let issuer_path = request.path().strip_prefix(WELL_KNOWN).unwrap_or_default();
         if issuer_path.trim_end_matches('/') != path_of(&state.server.settings().issuer) {
             return Err(OAuthError::NotFound);
@@ -28,7 +30,8 @@ pub async fn get(request: HttpRequest, state: Data<WorkerState>) -> HttpResponse
     .await
 }
 
-fn path_of(issuer: &str) -> &str {
+/// The path of the issuer, without a slash at its end.
+pub fn path_of(issuer: &str) -> &str {
     let host = issuer.split_once("://").map_or(issuer, |(_, host)| host);
     host.find('/').and_then(|at| host.get(at..)).unwrap_or_default().trim_end_matches('/')
 }

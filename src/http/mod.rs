@@ -15,12 +15,14 @@ mod respond;
 mod revoke;
 pub mod routes;
 pub mod server;
-mod tls;
+pub mod tls;
 mod token;
 mod transport;
 
 use std::sync::Arc;
 
+use actix_web::HttpRequest;
+use actix_web::web::Data;
 use ipnet::IpNet;
 
 use crate::domain::clock::Clock;
@@ -43,6 +45,7 @@ pub struct SharedState {
     pub trusted_proxies: Vec<IpNet>,
     pub health: Health,
     pub request_ids: observe::RequestIds,
+    pub complaints: observe::Complaints,
 }
 
 impl SharedState {
@@ -54,6 +57,19 @@ impl SharedState {
         entropy: &dyn crate::domain::entropy::Entropy,
     ) -> Result<Self, crate::domain::entropy::EntropyUnavailable> {
         let request_ids = observe::RequestIds::new(entropy)?;
-        Ok(Self { metrics, clock, trusted_proxies, health, request_ids })
+        Ok(Self {
+            metrics,
+            clock,
+            trusted_proxies,
+            health,
+            request_ids,
+            complaints: observe::Complaints::default(),
+        })
     }
+}
+
+/// What all workers share, on either listener.
+fn shared(request: &HttpRequest) -> Option<&SharedState> {
+    let worker = request.app_data::<Data<WorkerState>>().map(|state| state.shared.as_ref());
+    worker.or_else(|| request.app_data::<Data<SharedState>>().map(|shared| shared.as_ref()))
 }

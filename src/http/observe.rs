@@ -6,6 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::{HeaderName, HeaderValue};
 
 use super::{SharedState, respond};
+use crate::domain::clock::BootTime;
 use crate::domain::entropy::{self, Entropy, EntropyUnavailable};
 use crate::oauth::OAuthError;
 
@@ -35,16 +36,12 @@ pub async fn observe(
     let outcome = handler.await;
     let took = shared.clock.boot() - began;
     let request_id = shared.request_ids.next();
-    let mut response = match &outcome {
-        Ok(_) => None,
+    let mut response = match outcome {
+        Ok(response) => response,
         Err(error) => {
-            log(endpoint, &request_id, error);
-            Some(respond::error(error))
+            shared.complaints.log(endpoint, &request_id, &error, began);
+            respond::error(&error)
         }
-    };
-    let mut response = match (outcome, response.take()) {
-        (Ok(response), _) | (Err(_), Some(response)) => response,
-        (Err(_), None) => HttpResponse::InternalServerError().finish(),
     };
     let metrics = &shared.metrics;
     metrics.requests.with_label_values(&[endpoint, response.status().as_str()]).inc();
@@ -55,11 +52,29 @@ pub async fn observe(
     response
 }
 
-fn log(endpoint: &'static str, request_id: &str, error: &OAuthError) {
-    match error {
-        OAuthError::Unavailable(_) => {
-            log::warn!(endpoint = endpoint, request_id = request_id; "unavailable: {error}");
+/// Logs what went wrong, without letting callers fill the log: refusals are for whoever looks
+/// closely, and of failures one a second is enough to know. The metrics count all of them.
+#[derive(Default)]
+pub struct Complaints {
+    /// The second of boot time in which a failure was logged last.
+    last: AtomicU64,
+    unlogged: AtomicU64,
+}
+
+impl Complaints {
+    fn log(&self, endpoint: &'static str, request_id: &str, error: &OAuthError, now: BootTime) {
+        if !matches!(error, OAuthError::Unavailable(_)) {
+            log::debug!(endpoint = endpoint, request_id = request_id; "refused: {error}");
+            return;
         }
-        _ => log::info!(endpoint = endpoint, request_id = request_id; "refused: {error}"),
+        // Counted from one, so that zero means never.
+        let second = now.as_duration().as_secs() + 1;
+        if self.last.swap(second, Ordering::Relaxed) == second {
+            self.unlogged.fetch_add(1, Ordering::Relaxed);
+            log::debug!(endpoint = endpoint, request_id = request_id; "unavailable: {error}");
+            return;
+        }
+        let unlogged = self.unlogged.swap(0, Ordering::Relaxed);
+        log::warn!(endpoint = endpoint, request_id = request_id, not_logged_before = unlogged; "unavailable: {error}");
     }
 }

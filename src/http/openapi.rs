@@ -1,17 +1,24 @@
 //! `GET /openapi.json`: the description of everything here, for people's tools.
 
-use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
-use super::WorkerState;
+use super::body::NoBody;
+use super::observe::observe;
+use super::{WorkerState, body, transport};
 
-pub async fn get(state: Data<WorkerState>) -> HttpResponse {
-    HttpResponse::Ok()
-        .insert_header((header::CACHE_CONTROL, "public, max-age=60"))
-        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
-        .json(document(&state.server.settings().issuer))
+pub async fn get(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> HttpResponse {
+    observe(&state.shared, "openapi", async {
+        body::check_uri(&request)?;
+        transport::require_confidential(&request)?;
+        Ok(HttpResponse::Ok()
+            .insert_header((header::CACHE_CONTROL, "public, max-age=60"))
+            .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+            .json(document(&state.server.settings().issuer)))
+    })
+    .await
 }
 
 fn document(issuer: &str) -> Value {
@@ -116,7 +123,9 @@ fn operation(summary: &str, body: &Value, answer: &Value) -> Value {
             "200": answer,
             "400": refused("The request is refused"),
             "401": refused("The caller did not authenticate"),
+            "405": refused("Another method; Allow says which"),
             "413": refused("The body is larger than 16 KiB"),
+            "414": refused("The address is longer than 8 KiB"),
             "415": refused("The body is not a form"),
             "503": refused("The answer cannot be known now; Retry-After says when to ask again"),
         },

@@ -30,6 +30,7 @@ pub fn json(body: Vec<u8>) -> HttpResponse {
 
 /// The answer for a refused request.
 pub fn error(error: &OAuthError) -> HttpResponse {
+    debug_assert!(error.description().bytes().all(is_allowed), "{error}");
     let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);
     response.insert_header((header::CACHE_CONTROL, "no-store"));
@@ -49,6 +50,12 @@ pub fn error(error: &OAuthError) -> HttpResponse {
     response.json(ErrorBody { error: error.code(), error_description: error.description() })
 }
 
+/// RFC 6749 §5.2: "Values for the `error_description` parameter MUST NOT include characters outside
+/// the set %x20-21 / %x23-5B / %x5D-7E."
+const fn is_allowed(byte: u8) -> bool {
+    matches!(byte, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e)
+}
+
 /// The answer when a value cannot be written, which no test has ever seen.
 pub fn unrenderable(cause: serde_json::Error) -> OAuthError {
     OAuthError::unavailable("the answer could not be written; try again", cause)
@@ -64,15 +71,15 @@ mod tests {
             OAuthError::UnsupportedGrantType,
             OAuthError::UnsupportedTokenType,
             OAuthError::TooLarge,
+            OAuthError::UriTooLong,
             OAuthError::UnsupportedMediaType,
             OAuthError::NotFound,
             OAuthError::MethodNotAllowed { allow: "POST" },
             OAuthError::InsecureTransport,
             OAuthError::unavailable("the server cannot answer now; try again", "redis: secret"),
         ] {
-            let plain = |b: u8| matches!(b, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
-            assert!(error.description().bytes().all(plain), "{error}");
-            assert!(error.code().bytes().all(plain));
+            assert!(error.description().bytes().all(is_allowed), "{error}");
+            assert!(error.code().bytes().all(is_allowed));
         }
     }
 

@@ -2,9 +2,10 @@
 
 use actix_web::http::Method;
 use actix_web::web::{self, Payload, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, Resource};
 
-use super::{body, health, introspect, metadata, openapi, respond, revoke, token};
+use super::observe::observe;
+use super::{body, health, introspect, metadata, openapi, respond, revoke, shared, token};
 use crate::oauth::OAuthError;
 
 /// An address on the main listener and the methods it answers.
@@ -45,8 +46,14 @@ fn get() -> actix_web::Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Method(Method::HEAD)))
 }
 
-/// Registers the main listener's routes.
-pub fn main(config: &mut ServiceConfig) {
+/// Registers the main listener's routes. Under an issuer with a path the endpoints answer there too,
+/// for that is where the metadata says they are.
+pub fn main(config: &mut ServiceConfig, issuer_path: &str) {
+    if !issuer_path.is_empty() {
+        for route in ROUTES.iter().filter(|route| route.allow == POST) {
+            config.service(resource(&format!("{issuer_path}{}", route.path), route));
+        }
+    }
     register(config, ROUTES);
 }
 
@@ -57,17 +64,26 @@ pub fn management(config: &mut ServiceConfig) {
 
 fn register(config: &mut ServiceConfig, routes: &'static [Route]) {
     for route in routes {
-        let refuse = move |request: HttpRequest, payload: Payload| {
-            refuse(request, payload, OAuthError::MethodNotAllowed { allow: route.allow })
-        };
-        let resource = web::resource(route.path).route((route.register)());
-        config.service(resource.default_service(web::to(refuse)));
+        config.service(resource(route.path, route));
     }
     config.default_service(web::to(|request, payload| refuse(request, payload, OAuthError::NotFound)));
 }
 
+fn resource(path: &str, route: &'static Route) -> Resource {
+    let refuse = move |request: HttpRequest, payload: Payload| {
+        refuse(request, payload, OAuthError::MethodNotAllowed { allow: route.allow })
+    };
+    web::resource(path).route((route.register)()).default_service(web::to(refuse))
+}
+
 async fn refuse(request: HttpRequest, payload: Payload, error: OAuthError) -> HttpResponse {
-    body::drain(payload).await;
-    let error = body::check_uri(&request).err().unwrap_or(error);
-    respond::error(&error)
+    let refusal = async {
+        body::drain(payload).await;
+        body::check_uri(&request)?;
+        Err(error)
+    };
+    match shared(&request) {
+        Some(shared) => observe(shared, "other", refusal).await,
+        None => respond::error(&OAuthError::NotFound),
+    }
 }

@@ -9,9 +9,9 @@ use actix_web::dev::Server;
 use actix_web::middleware::DefaultHeaders;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
+use rustls::ServerConfig;
 
-use super::{SharedState, WorkerState, routes, tls};
-use crate::config::TlsFiles;
+use super::{SharedState, WorkerState, metadata, routes};
 
 /// Longer than the idle connections that load balancers keep (60 s), so that it is they who close.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -34,16 +34,21 @@ pub type MakeWorker = Arc<dyn Fn() -> WorkerState + Send + Sync>;
 /// may take `finish_within` to finish.
 ///
 /// # Errors
-/// When the address cannot be bound, or the certificate cannot be read.
+/// When the address cannot be bound.
 pub fn main(
     address: SocketAddr,
     workers: usize,
-    tls: Option<TlsFiles>,
+    tls: Option<ServerConfig>,
     finish_within: Duration,
+    issuer: &str,
     make_worker: MakeWorker,
 ) -> io::Result<Server> {
+    let issuer_path = metadata::path_of(issuer).to_owned();
     let server = HttpServer::new(move || {
-        App::new().wrap(headers()).app_data(Data::new(make_worker())).configure(routes::main)
+        App::new()
+            .wrap(headers())
+            .app_data(Data::new(make_worker()))
+            .configure(|config| routes::main(config, &issuer_path))
     })
     .workers(workers)
     .keep_alive(KEEP_ALIVE)
@@ -54,11 +59,7 @@ pub fn main(
     .disable_signals();
     let server = match tls {
         None => server.bind(address)?,
-        Some(files) => {
-            let (config, reload) = tls::configure(files).map_err(io::Error::other)?;
-            tokio::spawn(reload);
-            server.bind_rustls_0_23(address, config)?
-        }
+        Some(config) => server.bind_rustls_0_23(address, config)?,
     };
     Ok(server.run())
 }

@@ -39,13 +39,13 @@ pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerStat
 }
 
 fn parse(request: &HttpRequest, form: &Form) -> Result<TokenRequest, OAuthError> {
-    let grant_type = form.text("grant_type")?;
+    let grant_type = form.text("grant_type");
     let grant_type = grant_type.ok_or(OAuthError::InvalidRequest("grant_type is missing"))?;
     let grant_type = GrantType::parse(grant_type).ok_or(OAuthError::UnsupportedGrantType)?;
     let credentials = basic::credentials(request, form)?;
-    let scope = form.text("scope")?.map(Scope::parse).transpose();
+    let scope = form.text("scope").map(Scope::parse).transpose();
     let scope = scope.map_err(|_| OAuthError::InvalidScope("the scope is malformed"))?;
-    let resources = form.texts("resource")?.into_iter().map(ResourceIdentifier::parse);
+    let resources = form.texts("resource").map(ResourceIdentifier::parse);
     let resources: Result<Vec<_>, _> = resources.collect();
     let resources = resources
         .map_err(|_| OAuthError::InvalidTarget("a resource is an absolute URI without a fragment"))?;

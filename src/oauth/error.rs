@@ -1,7 +1,7 @@
 //! One table of errors: code, status, and the words that callers may read.
 //!
 //! Descriptions are constants, so nothing a caller sent is ever reflected, and use only the
-//! characters of RFC 6749 §5.2 (a test holds both). What went wrong inside travels apart, for the
+//! characters of RFC 6749 §5.2. What went wrong inside travels apart, for the
 //! log.
 
 use std::fmt;

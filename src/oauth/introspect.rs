@@ -125,14 +125,16 @@ fn judge(
     if scope.is_empty() {
         return Introspection::Inactive;
     }
+    // Another replica's clock may be a little ahead: what was issued was not issued in the future.
+    let issued_at = access_token.issued_at.min(now).unix_seconds();
     Introspection::Active(Box::new(ActiveToken {
         active: true,
         scope: scope.to_string(),
         client_id: record.client.to_string(),
         token_type: "Bearer",
         exp: access_token.expires_at.unix_seconds(),
-        iat: access_token.issued_at.unix_seconds(),
-        nbf: access_token.issued_at.unix_seconds(),
+        iat: issued_at,
+        nbf: issued_at,
         sub: record.client.to_string(),
         aud: audience(known, record),
         iss: issuer.to_owned(),

@@ -59,16 +59,23 @@ impl PostgresUrl {
         Ok(Self { config, ca })
     }
 
-    /// Whether everything sent to the database stays on this machine or is encrypted.
-    pub fn is_confidential(&self) -> bool {
+    pub fn has_tls(&self) -> bool {
         self.config.get_ssl_mode() == SslMode::Require
-            || self.config.get_hosts().iter().all(|host| match host {
-                Host::Tcp(name) => {
-                    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-                }
-                #[cfg(unix)]
-                Host::Unix(_) => true,
-            })
+    }
+
+    pub fn has_password(&self) -> bool {
+        self.config.get_password().is_some()
+    }
+
+    /// Whether the database is on this machine.
+    pub fn is_local(&self) -> bool {
+        self.config.get_hosts().iter().all(|host| match host {
+            Host::Tcp(name) => {
+                name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+            }
+            #[cfg(unix)]
+            Host::Unix(_) => true,
+        })
     }
 
     fn tls(&self) -> Result<MakeRustlsConnect, String> {

@@ -9,4 +9,4 @@ mod serve;
 mod stores;
 
 pub use self::serve::{Announce, Mode, ServeError, run};
-pub use self::stores::{GrantBackend, Stores, check_token_keys};
+pub use self::stores::{GrantBackend, Stores, check, lock_data_dir};

@@ -1,6 +1,7 @@
-//! A grant store whose latency is measured.
+//! A grant store whose latency is measured, and bounded.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -8,6 +9,9 @@ use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::identifier::GrantId;
 use crate::grants::{EncodedRecord, GrantStore, StoreError};
 use crate::telemetry::Metrics;
+
+/// How long an operation may take before the request is answered without it.
+const PATIENCE: Duration = Duration::from_millis(1800);
 
 pub struct ObservedGrants {
     pub inner: Arc<dyn GrantStore>,
@@ -22,7 +26,9 @@ impl ObservedGrants {
         work: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
         let began = self.clock.boot();
-        let outcome = work.await;
+        // A request on a store that hangs is answered within 2 s; the work goes on by itself.
+        let late = || Err(StoreError::new("the grant store does not answer in time"));
+        let outcome = tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| late());
         let took = self.clock.boot() - began;
         self.metrics.store_seconds.with_label_values(&[operation]).observe(took.as_secs_f64());
         if outcome.is_err() {

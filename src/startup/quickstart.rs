@@ -37,6 +37,12 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
     if config.database_url.is_some() {
         return Err(ConfigError::new("SYMBOLON_DATABASE_URL", format!("is given, but {embedded}")));
     }
+    if config.tls.is_some() {
+        return Err(ConfigError::new(
+            "SYMBOLON_TLS_CERT",
+            "is given, but the quickstart serves plain http on loopback",
+        ));
+    }
     for (name, address) in
         [("SYMBOLON_LISTEN", config.listen), ("SYMBOLON_MANAGEMENT_LISTEN", config.management_listen)]
     {
@@ -60,9 +66,12 @@ pub async fn prepare(stores: &Stores) -> Result<Demo, ServeError> {
     let malformed = |_| ServeError::Other("the demonstration is malformed".to_owned());
     let scope = Scope::parse(SCOPE).map_err(malformed)?;
     let resource_server = match admin.resource_server(RESOURCE_SERVER).await {
-        Ok(server) => admin.rotate_resource_server_secret(server.id.as_str(), Duration::ZERO).await,
+        Ok(server) => {
+            admin.enable_resource_server(server.id.as_str(), true).await.map_err(failed)?;
+            admin.rotate_resource_server_secret(server.id.as_str(), Duration::ZERO).await
+        }
         Err(AdminError::NotFound(_)) => {
-            let identifier = ResourceIdentifier::parse("https://notes.example")
+            let identifier = ResourceIdentifier::parse("https://demo-notes.example")
                 .map_err(|error| ServeError::Other(error.to_string()))?;
             let new = NewResourceServer {
                 name: RESOURCE_SERVER.to_owned(),
@@ -77,7 +86,8 @@ pub async fn prepare(stores: &Stores) -> Result<Demo, ServeError> {
     let (server, server_secret, _) = resource_server.map_err(failed)?;
     let client = match admin.client(CLIENT).await {
         Ok(client) => {
-            let rotated = admin.rotate_client_secret(client.id.as_str(), None, Duration::ZERO).await;
+            admin.enable_client(client.id.as_str(), true).await.map_err(failed)?;
+            let rotated = admin.rotate_client_secret(client.id.as_str(), Duration::ZERO).await;
             rotated.map(|(client, secret, _)| (client, Some(secret)))
         }
         Err(AdminError::NotFound(_)) => {

@@ -70,7 +70,7 @@ fn other(error: impl fmt::Display) -> ServeError {
 }
 
 /// What is told once when the server answers.
-pub type Announce = Box<dyn FnOnce(&Config, Option<&Demo>) + Send>;
+pub type Announce<'a> = Box<dyn FnOnce(&Config, Option<&Demo>) + 'a>;
 
 /// What is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ pub enum Mode {
 ///
 /// # Errors
 /// When something prevents the server from starting: one clear line.
-pub fn run(config: Config, mode: Mode, announce: Announce) -> Result<(), ServeError> {
+pub fn run(config: Config, mode: Mode, announce: Announce<'_>) -> Result<(), ServeError> {
     // SQL work has threads of its own: a slow disk must not hold up requests.
     let sql = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -103,7 +103,7 @@ pub fn run(config: Config, mode: Mode, announce: Announce) -> Result<(), ServeEr
 ///
 /// # Errors
 /// When something prevents the server from starting: one clear line.
-async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce) -> Result<(), ServeError> {
+async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce<'_>) -> Result<(), ServeError> {
     let mut stop = StopSignals::new().map_err(other)?;
     if mode == Mode::Quickstart {
         quickstart::check(&config)?;
@@ -140,12 +140,20 @@ async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce) ->
     let shared = Arc::new(shared.map_err(other)?);
     let workers =
         Workers { stores: stores.clone(), feed, keys, admission, links, shared: Arc::clone(&shared) };
-    let finish_within = STOP_WITHIN.saturating_sub(config.drain_delay);
+    let finish_within = match mode {
+        Mode::Serve => STOP_WITHIN.saturating_sub(config.drain_delay),
+        Mode::Quickstart => Duration::from_secs(1),
+    };
+    let tls = stores::tls(&config)?.map(|(tls, reload)| {
+        tokio::spawn(reload);
+        tls
+    });
     let main = server::main(
         config.listen,
         config.workers,
-        config.tls.clone(),
+        tls,
         finish_within,
+        &config.issuer,
         workers.maker(&config)?,
     );
     let main = main.map_err(|error| cannot_listen("SYMBOLON_LISTEN", config.listen, &error))?;
@@ -153,6 +161,13 @@ async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce) ->
         .map_err(|error| cannot_listen("SYMBOLON_MANAGEMENT_LISTEN", config.management_listen, &error))?;
     let (main_handle, management_handle) = (main.handle(), management.handle());
     let (main, management) = (tokio::spawn(main), tokio::spawn(management));
+    let unreachable = !config.listen.ip().is_loopback() && config.tls.is_none();
+    if unreachable && config.trusted_proxies.is_empty() {
+        log::warn!(
+            "neither SYMBOLON_TLS_CERT nor SYMBOLON_TRUSTED_PROXIES is set: every request that comes over a \
+             network is refused, for its secrets travelled in plain"
+        );
+    }
     log::info!("listening on {}, management on {}", config.listen, config.management_listen);
 
     let state = tokio::select! {
@@ -204,7 +219,10 @@ async fn serve_until_stopped(
         () = tokio::time::sleep(config.drain_delay) => {}
         () = stop.received() => log::info!("stopping at once"),
     }
-    server.stop(true).await;
+    tokio::select! {
+        () = server.stop(true) => {}
+        () = stop.received() => server.stop(false).await,
+    }
     log::info!("every request is answered; giving the lease back");
 }
 

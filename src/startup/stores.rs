@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use tokio::runtime::Handle;
 
 use crate::admin::Admin;
@@ -62,6 +63,9 @@ impl Stores {
             make_data_dir(&config.data_dir)?;
         }
         let url = database_url(config)?;
+        if let DatabaseUrl::Sqlite(path) = &url {
+            make_private(path)?;
+        }
         let database = Database::new(&url, SQL_CONNECTIONS, runtime.clone())
             .map_err(|error| ConfigError::new("SYMBOLON_DATABASE_URL", error.to_string()))?;
         let (grants, embedded_grants) = if let Some(url) = redis_url(config)? {
@@ -70,11 +74,21 @@ impl Stores {
             (GrantBackend::Redis { url, control }, None)
         } else {
             let url = DatabaseUrl::SqliteGrants(config.data_dir.join("grants.sqlite3"));
+            make_private(&config.data_dir.join("grants.sqlite3"))?;
             let database = Database::new(&url, GRANT_CONNECTIONS, runtime)
                 .map_err(|error| ConfigError::new("SYMBOLON_DATA_DIR", error.to_string()))?;
             (GrantBackend::Sqlite(SqliteGrants::new(database, Arc::clone(&clock))), Some(url))
         };
         Ok(Self { database, grants, clock, entropy: Arc::new(SystemEntropy), embedded_grants })
+    }
+
+    /// Where the embedded database is, if it is embedded and has been made.
+    pub fn embedded_database_exists(config: &Config) -> Result<(), String> {
+        let path = config.data_dir.join("symbolon.sqlite3");
+        if config.database_url.is_some() || path.exists() {
+            return Ok(());
+        }
+        Err(format!("there is no database at {}; give the server's SYMBOLON_DATA_DIR", path.display()))
     }
 
     /// Migrates the stores that live in the data directory: they belong to this process alone.
@@ -152,9 +166,14 @@ fn database_url(config: &Config) -> Result<DatabaseUrl, ConfigError> {
     let url = DatabaseUrl::parse(url.expose(), config.database_ca.clone())
         .map_err(|why| ConfigError::new("SYMBOLON_DATABASE_URL", why))?;
     if let DatabaseUrl::Postgres(postgres) = &url
-        && !postgres.is_confidential()
+        && !postgres.is_local()
     {
-        log::warn!("PostgreSQL is reached over a network without TLS; add sslmode=require to its URL");
+        if !postgres.has_tls() {
+            log::warn!("PostgreSQL is reached over a network without TLS; add sslmode=require to its URL");
+        }
+        if !postgres.has_password() {
+            log::warn!("PostgreSQL is reached over a network without a password");
+        }
     }
     Ok(url)
 }
@@ -163,8 +182,10 @@ fn redis_url(config: &Config) -> Result<Option<RedisUrl>, ConfigError> {
     let Some(url) = &config.redis_url else { return Ok(None) };
     let url = RedisUrl::parse(url.expose(), config.redis_ca.as_deref())
         .map_err(|why| ConfigError::new("SYMBOLON_REDIS_URL", why))?;
-    if !url.is_confidential() {
-        log::warn!("Redis is reached over a network without TLS; write rediss:// in its URL");
+    if !url.is_local() {
+        if !url.has_tls() {
+            log::warn!("Redis is reached over a network without TLS; write rediss:// in its URL");
+        }
         if !url.has_password() {
             log::warn!("Redis is reached over a network without a password");
         }
@@ -176,6 +197,18 @@ fn make_data_dir(path: &Path) -> Result<(), ConfigError> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|error| {
         ConfigError::new("SYMBOLON_DATA_DIR", format!("is {}, which cannot be made: {error}", path.display()))
+    })
+}
+
+/// Makes a file that only its owner may read, if it is not there yet; SQLite's files beside it are
+/// made like it.
+fn make_private(path: &Path) -> Result<(), ConfigError> {
+    let made = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    made.map(drop).map_err(|error| {
+        ConfigError::new(
+            "SYMBOLON_DATA_DIR",
+            format!("holds {}, which cannot be written: {error}", path.display()),
+        )
     })
 }
 
@@ -194,21 +227,38 @@ pub fn lock_data_dir(path: &Path) -> Result<DataDirLock, ConfigError> {
     let lock = path.join("lock");
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock);
     let file = file.map_err(|e| error(format!("cannot be locked: {}: {e}", lock.display())))?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-        error(format!(
+    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|cause| match cause {
+        Errno::WOULDBLOCK => error(format!(
             "is {}, from which another symbolon serves already; stop that one first",
             path.display()
-        ))
+        )),
+        cause => error(format!("cannot be locked: {}: {cause}", lock.display())),
     })?;
     Ok(DataDirLock { _file: file })
 }
 
-/// Checks the configured token keys, without making one.
+/// The TLS configuration of the main listener, and the task that keeps its certificate up to date.
 ///
 /// # Errors
-/// Why they are no list of keys.
-pub fn check_token_keys(config: &Config) -> Result<(), ConfigError> {
-    if config.token_key.is_some() { token_keys(config).map(drop) } else { Ok(()) }
+/// When the files cannot be used: which, and why.
+pub fn tls(
+    config: &Config,
+) -> Result<Option<(rustls::ServerConfig, impl Future<Output = ()> + Send + use<>)>, ConfigError> {
+    let configured = config.tls.clone().map(crate::http::tls::configure).transpose();
+    configured.map_err(|why| ConfigError::new("SYMBOLON_TLS_CERT", format!("cannot be used: {why}")))
+}
+
+/// Checks what can be checked of a configuration without connecting to anything or making anything.
+///
+/// # Errors
+/// Which setting is wrong, why, and what would be right.
+pub fn check(config: &Config) -> Result<(), ConfigError> {
+    if config.token_key.is_some() {
+        token_keys(config)?;
+    }
+    database_url(config)?;
+    redis_url(config)?;
+    tls(config).map(drop)
 }
 
 /// The token keys: the configured ones or, for the embedded default, one kept in the data
@@ -241,12 +291,16 @@ fn make_key_file(path: &Path) -> std::io::Result<()> {
     }
     let key = token_key::generate(&SystemEntropy).map_err(std::io::Error::other)?;
     let draft = path.with_extension(format!("new-{}", std::process::id()));
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&draft)?;
     file.write_all(key.as_bytes())?;
     file.write_all(b"\n")?;
     file.sync_all()?;
     let linked = std::fs::hard_link(&draft, path);
     std::fs::remove_file(&draft)?;
+    if let Some(directory) = path.parent() {
+        // Its fingerprint will be durable in SQL: so must the key be.
+        File::open(directory)?.sync_all()?;
+    }
     match linked {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         linked => linked,

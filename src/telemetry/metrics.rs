@@ -84,12 +84,12 @@ impl Metrics {
             )?,
             introspections: make.counters(
                 "symbolon_introspections_total",
-                "Introspections answered: active, inactive or unavailable.",
+                "Introspections answered: active, inactive, refused or unavailable.",
                 &["result"],
             )?,
             revocations: make.counters(
                 "symbolon_revocations_total",
-                "Revocations answered: acknowledged, nothing_to_revoke or unavailable.",
+                "Revocations answered: acknowledged, nothing_to_revoke, refused or unavailable.",
                 &["result"],
             )?,
             acknowledgement_seconds: make

@@ -62,10 +62,14 @@ impl RedisUrl {
         Ok(Self { info: client.get_connection_info().clone().set_tcp_settings(tcp) })
     }
 
-    /// Whether everything sent to Redis stays on this machine or is encrypted.
-    pub fn is_confidential(&self) -> bool {
+    pub fn has_tls(&self) -> bool {
+        matches!(self.info.addr(), ConnectionAddr::TcpTls { .. })
+    }
+
+    /// Whether Redis is on this machine.
+    pub fn is_local(&self) -> bool {
         match self.info.addr() {
-            ConnectionAddr::Tcp(host, _) => {
+            ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => {
                 host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
             }
             _ => true,

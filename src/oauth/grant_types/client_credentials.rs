@@ -102,8 +102,9 @@ fn target(
         if !server.scope.intersects(&scope) {
             return Err(foreign);
         }
-        owned = owned.union(&server.scope.intersection(&scope));
-        audience.insert(server.id.clone());
+        if audience.insert(server.id.clone()) {
+            owned = owned.union(&server.scope.intersection(&scope));
+        }
     }
     Ok((owned, audience))
 }

@@ -1,0 +1,26 @@
+//! Replicas, restarts and faults: real server processes over a real redis-server and a real PostgreSQL.
+//!
+//! Every file states what is promised (STANDARDS S1–S11) and breaks something while it looks. Asking has four
+//! outcomes ([`scene::Said`]): anything else, a 500 above all, fails whichever test sees it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on has to stop, and it measures and waits in real time"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod embedded;
+mod old_data;
+mod redis_faults;
+mod revocation_faults;
+mod scene;
+mod sql_faults;
+mod stop;
+mod storm;
+mod token_keys;
+mod two_replicas;
