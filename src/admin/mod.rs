@@ -14,8 +14,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::changes::{
-    Acknowledgement, Acknowledger, Actor, Change, Entry, FeedError, History, KillScope, MAX_LEASE, Recorded,
-    Recorder, SqlFeed, WitnessError, WitnessMover, lock_sequence, record_in,
+    Acknowledgement, Acknowledger, Actor, Change, Entry, FeedError, History, KillScope, Recorded, Recorder,
+    SqlFeed, WitnessError, WitnessMover, lock_sequence, record_in,
 };
 use crate::directory::DirectoryProjection;
 use crate::domain::clock::Clock;
@@ -27,8 +27,10 @@ use crate::sql::{Connection, Database, SqlError};
 
 /// How long an act waits for the grant store at most; nothing rests on it.
 const WITNESS_PATIENCE: Duration = Duration::from_secs(2);
-/// How much longer than the longest lease an act waits for confirmations.
-const LEASE_GRACE: Duration = Duration::from_secs(10);
+/// How long replicas are looked at before it is considered how that goes.
+const LOOK_FOR: Duration = Duration::from_secs(5);
+/// How many times in a row SQL may fail meanwhile.
+const MAX_FAILURES: u32 = 5;
 
 /// Why an act failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,25 +163,32 @@ impl Admin {
         self.record(Change::Killed(scope), reason).await
     }
 
-    /// Looks once who has confirmed a change.
+    /// Waits until every replica has confirmed, at most for `patience`; and moves the witness past
+    /// the change if the grant store can be reached.
     ///
     /// # Errors
-    /// When SQL fails.
-    pub async fn look(&self, recorded: Recorded) -> Result<Acknowledgement, AdminError> {
-        Ok(self.acknowledger.look(recorded).await?)
-    }
-
-    /// Waits until every replica has confirmed, at most for the longest lease there is, and moves the
-    /// witness past the change if the grant store can be reached.
-    ///
-    /// # Errors
-    /// When SQL fails to the end. The change is recorded all the same.
-    pub async fn settle(&self, recorded: Recorded) -> Result<Acknowledgement, AdminError> {
+    /// When SQL keeps failing. The change is recorded all the same.
+    pub async fn settle(
+        &self,
+        recorded: Recorded,
+        patience: Duration,
+    ) -> Result<Acknowledgement, AdminError> {
         let passing = self.witness.pass(recorded.number);
         if let Ok(Err(error)) = tokio::time::timeout(WITNESS_PATIENCE, passing).await {
             log::debug!("the witness is not moved past change {}: {error}", recorded.number);
         }
-        Ok(self.acknowledger.wait(recorded, MAX_LEASE + LEASE_GRACE).await?)
+        let mut failures = 0;
+        loop {
+            let waited = self.clock.boot() - recorded.since;
+            match self.acknowledger.wait(recorded, patience.min(waited + LOOK_FOR)).await {
+                Ok(acknowledgement) if acknowledgement.is_complete() || waited >= patience => {
+                    return Ok(acknowledgement);
+                }
+                Ok(_) => failures = 0,
+                Err(error) if failures >= MAX_FAILURES => return Err(error.into()),
+                Err(_) => failures += 1,
+            }
+        }
     }
 
     /// Says that the database was restored to an older state; see [`crate::changes::recover`].

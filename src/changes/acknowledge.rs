@@ -63,14 +63,11 @@ pub struct Acknowledger {
     replicas: Arc<dyn Replicas>,
     clock: Arc<dyn Clock>,
     reads: FreshReads,
-    /// Every change up to here is known everywhere, for ever: positions never go back, and who
-    /// joins later loads them.
-    acknowledged: AtomicU64,
 }
 
 impl Acknowledger {
     pub fn new(replicas: Arc<dyn Replicas>, clock: Arc<dyn Clock>) -> Self {
-        Self { replicas, clock, reads: FreshReads::default(), acknowledged: AtomicU64::new(0) }
+        Self { replicas, clock, reads: FreshReads::default() }
     }
 
     /// Looks once, in a fresh read.
@@ -78,9 +75,6 @@ impl Acknowledger {
     /// # Errors
     /// When SQL fails.
     pub async fn look(&self, recorded: Recorded) -> Result<Acknowledgement, FeedError> {
-        if self.acknowledged.load(Ordering::Acquire) >= recorded.number.get() {
-            return Ok(Acknowledgement { replicas: Vec::new(), took: Duration::ZERO });
-        }
         let rows = self.reads.read(self.replicas.as_ref()).await?;
         let took = self.clock.boot() - recorded.since;
         let stand = |row: &ReplicaRow| {
@@ -93,11 +87,7 @@ impl Acknowledger {
             }
         };
         let replicas = rows.iter().map(|row| (row.name.clone(), stand(row))).collect();
-        let acknowledgement = Acknowledgement { replicas, took };
-        if acknowledgement.is_complete() {
-            self.acknowledged.fetch_max(recorded.number.get(), Ordering::AcqRel);
-        }
-        Ok(acknowledgement)
+        Ok(Acknowledgement { replicas, took })
     }
 
     /// Looks until the change is acknowledged, or until `patience` is over since it was recorded.
@@ -119,27 +109,29 @@ impl Acknowledger {
     }
 }
 
+type ReadRows = Result<Arc<Vec<ReplicaRow>>, FeedError>;
+
 /// Shares reads among those who ask at the same time: whoever asks gets a read that *began* after
-/// they asked.
+/// they asked, or its failure.
 #[derive(Default)]
 struct FreshReads {
     /// Counts askers and beginnings of reads, so that they can be ordered.
     ticks: AtomicU64,
-    last: Mutex<Option<(u64, Arc<Vec<ReplicaRow>>)>>,
+    last: Mutex<Option<(u64, ReadRows)>>,
 }
 
 impl FreshReads {
-    async fn read(&self, replicas: &dyn Replicas) -> Result<Arc<Vec<ReplicaRow>>, FeedError> {
+    async fn read(&self, replicas: &dyn Replicas) -> ReadRows {
         let asked = self.ticks.fetch_add(1, Ordering::AcqRel);
         let mut last = self.last.lock().await;
-        if let Some((began, rows)) = last.as_ref()
+        if let Some((began, outcome)) = last.as_ref()
             && *began > asked
         {
-            return Ok(Arc::clone(rows));
+            return outcome.clone();
         }
         let began = self.ticks.fetch_add(1, Ordering::AcqRel);
-        let rows = Arc::new(replicas.replicas().await?);
-        *last = Some((began, Arc::clone(&rows)));
-        Ok(rows)
+        let outcome = replicas.replicas().await.map(Arc::new);
+        *last = Some((began, outcome.clone()));
+        outcome
     }
 }

@@ -23,6 +23,10 @@ use crate::sql::SqlError;
 /// The longest lease: nobody should wait longer for a replica that died.
 pub const MAX_LEASE: Duration = Duration::from_secs(3600);
 
+/// How far a wall clock may go back unnoticed: less than the time that revocations are remembered
+/// beyond their grant's end.
+const CLOCK_STEP_MILLIS: i64 = 30_000;
+
 /// How far the witness is known to have come: below it no record of a revoked grant is left in
 /// the grant store. Shared between the mover, which writes it, and the replica.
 #[derive(Clone, Debug, Default)]
@@ -88,6 +92,8 @@ pub struct Replica<V> {
     /// Where the witness stood at some times, the oldest first.
     checkpoints: VecDeque<(BootTime, ChangeNumber)>,
     setbacks: u64,
+    /// By how much the wall clock was ahead of the boot clock when memory was last pruned.
+    wall_ahead: Option<i64>,
     looks: u64,
     /// When memory was tidied last, and a time after which the witness was seen once more.
     pruned: BootTime,
@@ -104,7 +110,17 @@ impl<V: Clone + Send + Sync + 'static> Replica<V> {
     pub fn new(parts: ReplicaParts<V>) -> Self {
         let (beats, checkpoints) = (HashMap::new(), VecDeque::new());
         let (pruned, looked) = (BootTime::default(), BootTime::default());
-        Self { parts, incarnation: None, beats, checkpoints, setbacks: 0, looks: 0, pruned, looked }
+        Self {
+            parts,
+            incarnation: None,
+            beats,
+            checkpoints,
+            setbacks: 0,
+            wall_ahead: None,
+            looks: 0,
+            pruned,
+            looked,
+        }
     }
 
     pub const fn has_joined(&self) -> bool {
@@ -212,8 +228,13 @@ impl<V: Clone + Send + Sync + 'static> Replica<V> {
         })
     }
 
-    fn drop_lease(&mut self) {
+    /// Ends the lease at once, until the next renewal: what this replica knows may not be acted on.
+    pub fn suspend(&self) {
         self.parts.published.set_deadline(BootTime::default());
+    }
+
+    fn drop_lease(&mut self) {
+        self.suspend();
         self.incarnation = None;
     }
 
@@ -260,9 +281,14 @@ impl<V: Clone + Send + Sync + 'static> Replica<V> {
     /// that was made a moment ago, however old the revocation is. A store that went back in time
     /// is deleted from anew, so the time begins anew too. And it ends at the last look at the
     /// witness: whoever was frozen, or could not ask, does not know whether the store went back.
-    pub fn prune(&mut self) {
-        let Some(newest) = self.parts.published.newest() else { return };
+    ///
+    /// Returns whether the wall clock was set back since the last time: then what had seemed to be
+    /// ended may not be, and everything must be loaded anew.
+    #[must_use]
+    pub fn prune(&mut self) -> bool {
+        let Some(newest) = self.parts.published.newest() else { return false };
         let now = self.parts.clock.boot();
+        let set_back = self.clock_was_set_back(now);
         let setbacks = self.parts.witness.setbacks();
         if self.setbacks != setbacks {
             self.setbacks = setbacks;
@@ -288,5 +314,14 @@ impl<V: Clone + Send + Sync + 'static> Replica<V> {
         next.revoked.prune(floor, Timestamp::from_unix_seconds(ended));
         next.memory_floor = floor;
         self.parts.published.publish(next);
+        set_back
+    }
+
+    /// Whether the wall clock has lost more than it should against the boot clock.
+    fn clock_was_set_back(&mut self, now: BootTime) -> bool {
+        let boot_millis = i64::try_from(now.as_duration().as_millis()).unwrap_or(i64::MAX);
+        let ahead = self.parts.clock.unix_millis().saturating_sub(boot_millis);
+        let before = self.wall_ahead.replace(ahead);
+        before.is_some_and(|before| before.saturating_sub(ahead) > CLOCK_STEP_MILLIS)
     }
 }

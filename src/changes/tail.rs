@@ -1,4 +1,5 @@
-//! Following the feed: the task that renews a replica's lease when woken, and every so often.
+//! Following the feed: the task that renews a replica's lease when woken, and every so often; and
+//! the tasks beside it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +19,7 @@ const RENEW_EVERY: Duration = Duration::from_secs(1);
 const POLL_EVERY: Duration = Duration::from_millis(100);
 /// How long a listener that lost its connection waits before it tries again.
 const LISTEN_AGAIN: Duration = Duration::from_millis(500);
-/// How often memory and rows are tidied.
+/// How often memory is pruned, and rows are tidied.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 /// How long rows that are needed for nothing are kept, for people who look into the feed.
 const KEEP_ROWS: Duration = Duration::from_secs(24 * 3600);
@@ -32,6 +33,25 @@ pub struct LeaseStatus {
     pub witness_error: Option<WitnessError>,
     /// All replicas, as last seen.
     pub replicas: Vec<ReplicaRow>,
+}
+
+impl LeaseStatus {
+    /// What the witness proves against SQL. A store that cannot be asked takes nothing of it back.
+    fn contradiction(&self) -> Option<FeedError> {
+        self.witness_error.as_ref().and_then(WitnessError::contradiction)
+    }
+
+    fn note_witness(&mut self, error: Option<WitnessError>) -> bool {
+        let undecided = error.as_ref().is_some_and(|error| error.contradiction().is_none());
+        if self.witness_error == error || undecided && self.contradiction().is_some() {
+            return false;
+        }
+        if let Some(error) = &error {
+            log::warn!("the witness is not moved: {error}");
+        }
+        self.witness_error = error;
+        true
+    }
 }
 
 /// Asks a replica to load everything anew. Cheap to clone.
@@ -94,6 +114,9 @@ impl<V: Clone + Send + Sync + 'static> Tail<V> {
 
     /// Joins, and rejoins when the lease is lost; renews until asked to leave.
     pub async fn run(mut self) {
+        // Judged once before there can be a lease.
+        let judged = self.witness.catch_up().await.err();
+        self.status.send_if_modified(|status| status.note_witness(judged));
         let mut tidy = tokio::time::interval(TIDY_EVERY);
         tidy.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut look_around = tokio::time::interval(self.renew_every);
@@ -111,7 +134,12 @@ impl<V: Clone + Send + Sync + 'static> Tail<V> {
                     }
                     return;
                 }
-                _ = tidy.tick() => self.tidy().await,
+                _ = tidy.tick() => {
+                    if self.replica.prune() {
+                        log::warn!("the wall clock was set back; remembering every revocation again");
+                        self.reload.ask();
+                    }
+                }
                 _ = look_around.tick() => self.look_around().await,
                 () = self.reload.wake.notified() => {}
                 () = tokio::time::sleep(self.renew_every) => {}
@@ -139,11 +167,10 @@ impl<V: Clone + Send + Sync + 'static> Tail<V> {
     }
 
     async fn join_or_renew(&mut self) -> Result<(), FeedError> {
-        if self.replica.has_joined()
-            && self.reload.wanted.swap(false, Ordering::AcqRel)
-            && let Err(error) = self.replica.reload().await
-        {
-            self.reload.wanted.store(true, Ordering::Release);
+        let contradiction = self.status.borrow().contradiction();
+        if let Some(error) = contradiction {
+            // The grant store proves that SQL has lost what this replica rests on.
+            self.replica.suspend();
             return Err(error);
         }
         // A row that is gone, or a gap, calls for one more step at once; more than that waits.
@@ -155,6 +182,12 @@ impl<V: Clone + Send + Sync + 'static> Tail<V> {
                 break;
             }
         }
+        if self.reload.wanted.swap(false, Ordering::AcqRel)
+            && let Err(error) = self.replica.reload().await
+        {
+            self.reload.wanted.store(true, Ordering::Release);
+            return Err(error);
+        }
         Ok(())
     }
 
@@ -165,16 +198,31 @@ impl<V: Clone + Send + Sync + 'static> Tail<V> {
         }
     }
 
-    async fn tidy(&mut self) {
-        self.replica.prune();
-        let tidied = async {
-            self.history.note_key_use().await?;
-            self.history.purge(KEEP_ROWS).await
-        };
-        match tidied.await {
-            Ok(0) => {}
-            Ok(rows) => log::info!("deleted {rows} rows of the change feed that nobody needs"),
-            Err(error) => log::debug!("the change feed is not tidied: {error}"),
+    /// A task beside the tail that deletes rows which nobody needs, and notes that tokens are made
+    /// under this replica's key.
+    pub fn housekeeper(&self) -> impl Future<Output = ()> + Send + use<V> {
+        let (history, status) = (Arc::clone(&self.history), self.status.clone());
+        async move {
+            let mut failing = false;
+            while !status.is_closed() {
+                let kept = async {
+                    history.note_key_use().await?;
+                    history.purge(KEEP_ROWS).await
+                };
+                match kept.await {
+                    Ok(0) => failing = false,
+                    Ok(rows) => {
+                        failing = false;
+                        log::info!("deleted {rows} rows of the change feed that nobody needs");
+                    }
+                    Err(error) if !failing => {
+                        failing = true;
+                        log::warn!("the change feed is not tidied: {error}");
+                    }
+                    Err(error) => log::debug!("the change feed is not tidied: {error}"),
+                }
+                tokio::time::sleep(TIDY_EVERY).await;
+            }
         }
     }
 
@@ -184,16 +232,7 @@ impl<V: Clone + Send + Sync + 'static> Tail<V> {
         async move {
             while !status.is_closed() {
                 let error = witness.catch_up().await.err();
-                status.send_if_modified(|status| {
-                    let changed = status.witness_error != error;
-                    if changed {
-                        if let Some(error) = &error {
-                            log::warn!("the witness is not moved: {error}");
-                        }
-                        status.witness_error = error;
-                    }
-                    changed
-                });
+                status.send_if_modified(|status| status.note_witness(error));
                 tokio::time::sleep(RENEW_EVERY).await;
             }
         }

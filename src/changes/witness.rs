@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Mutex;
 
 use super::replica::WitnessPassed;
-use super::store::{FeedError, History};
+use super::store::{FeedError, Head, History};
 use crate::domain::position::{ChangeNumber, Position};
 use crate::domain::store::{StoreError, Witness};
 
@@ -54,6 +54,19 @@ impl fmt::Display for WitnessError {
 
 impl std::error::Error for WitnessError {}
 
+impl WitnessError {
+    /// What the witness proves against SQL; `None` when it only could not be asked.
+    pub fn contradiction(&self) -> Option<FeedError> {
+        match self {
+            Self::SqlLostCommits { witness, head } => {
+                Some(FeedError::LostCommits { seen: *witness, head: *head })
+            }
+            Self::ForeignFeed => Some(FeedError::ForeignFeed),
+            Self::Feed(_) | Self::Store(_) => None,
+        }
+    }
+}
+
 impl From<FeedError> for WitnessError {
     fn from(error: FeedError) -> Self {
         Self::Feed(error)
@@ -71,17 +84,13 @@ pub struct WitnessMover {
     witness: Arc<dyn Witness>,
     history: Arc<dyn History>,
     passed: WitnessPassed,
-    proven: Mutex<Proven>,
+    /// Positions of this feed's past, proven so. Judging a connection takes only this lock, and so
+    /// does not wait while a move waits for a store.
+    proven: std::sync::Mutex<VecDeque<Position>>,
+    /// Held by the one move under way; the last that failed, and when it did.
+    moving: Mutex<Option<(u64, WitnessError)>>,
     /// Counts callers and failures, so that they can be ordered.
     ticks: AtomicU64,
-}
-
-/// What is known of the witness, behind one lock: moves happen one at a time.
-#[derive(Default)]
-struct Proven {
-    positions: VecDeque<Position>,
-    /// The last move that failed, and when it did.
-    failed: Option<(u64, WitnessError)>,
 }
 
 impl WitnessMover {
@@ -90,7 +99,8 @@ impl WitnessMover {
             witness,
             history,
             passed: WitnessPassed::default(),
-            proven: Mutex::default(),
+            proven: std::sync::Mutex::default(),
+            moving: Mutex::default(),
             ticks: AtomicU64::new(0),
         }
     }
@@ -111,21 +121,21 @@ impl WitnessMover {
             return Ok(());
         }
         let asked = self.ticks.fetch_add(1, Ordering::AcqRel);
-        let mut proven = self.proven.lock().await;
+        let mut failed = self.moving.lock().await;
         if self.passed.get() >= target {
             return Ok(());
         }
-        if let Some((at, error)) = &proven.failed
+        if let Some((at, error)) = &*failed
             && *at > asked
         {
             return Err(error.clone());
         }
         let moved = match self.look().await {
-            Ok(found) => self.move_on(&mut proven.positions, found, target).await,
+            Ok(found) => self.move_on(found, target).await,
             Err(error) => Err(error),
         };
         let at = self.ticks.fetch_add(1, Ordering::AcqRel);
-        proven.failed = moved.as_ref().err().map(|error| (at, error.clone()));
+        *failed = moved.as_ref().err().map(|error| (at, error.clone()));
         moved
     }
 
@@ -134,13 +144,14 @@ impl WitnessMover {
     /// # Errors
     /// As [`WitnessMover::pass`].
     pub async fn catch_up(&self) -> Result<(), WitnessError> {
-        let mut proven = self.proven.lock().await;
+        let _moving = self.moving.lock().await;
         let found = self.look().await?;
-        let target = self.history.head().await?.position.number;
-        // Proven anew: SQL may have lost, since, the commits that proved it. (Not before SQL has
-        // answered: while it is away, what was proven lets connections come back.)
-        proven.positions.retain(|position| Some(*position) != found);
-        self.move_on(&mut proven.positions, found, target).await
+        let head = self.history.head().await?;
+        if let Some(found) = found {
+            // Proven anew each time: SQL may have lost, since, the commits that proved it.
+            self.prove_by(found, &head).await?;
+        }
+        self.move_on(found, head.position.number).await
     }
 
     /// Judges a grant store by the witness that was found there: do it and SQL belong together,
@@ -149,9 +160,7 @@ impl WitnessMover {
     /// # Errors
     /// When not, or when that cannot be known.
     pub async fn judge(&self, found: Option<Position>) -> Result<(), WitnessError> {
-        self.prove(&mut self.proven.lock().await.positions, found).await?;
-        self.compare(found);
-        Ok(())
+        self.prove(found).await
     }
 
     async fn look(&self) -> Result<Option<Position>, WitnessError> {
@@ -168,14 +177,9 @@ impl WitnessMover {
         }
     }
 
-    async fn move_on(
-        &self,
-        proven: &mut VecDeque<Position>,
-        mut found: Option<Position>,
-        target: ChangeNumber,
-    ) -> Result<(), WitnessError> {
+    async fn move_on(&self, mut found: Option<Position>, target: ChangeNumber) -> Result<(), WitnessError> {
         loop {
-            self.prove(proven, found).await?;
+            self.prove(found).await?;
             let number = found.map_or(ChangeNumber::ZERO, |found| found.number);
             if found.is_some() && number >= target {
                 self.passed.set(number);
@@ -187,7 +191,7 @@ impl WitnessMover {
                 return Err(FeedError::LostCommits { seen: target, head }.into());
             }
             found = if self.witness.advance(found, page.reached, &page.grants).await? {
-                remember(proven, page.reached);
+                self.remember(page.reached);
                 Some(page.reached)
             } else {
                 // Another replica was faster.
@@ -196,17 +200,16 @@ impl WitnessMover {
         }
     }
 
-    /// Proves that a witness is a position of this feed's past.
-    async fn prove(
-        &self,
-        proven: &mut VecDeque<Position>,
-        found: Option<Position>,
-    ) -> Result<(), WitnessError> {
+    /// Proves that a witness is a position of this feed's past. What was proven needs no SQL.
+    async fn prove(&self, found: Option<Position>) -> Result<(), WitnessError> {
         let Some(found) = found else { return Ok(()) };
-        if proven.contains(&found) {
+        if self.positions().contains(&found) {
             return Ok(());
         }
-        let head = self.history.head().await?;
+        self.prove_by(found, &self.history.head().await?).await
+    }
+
+    async fn prove_by(&self, found: Position, head: &Head) -> Result<(), WitnessError> {
         if found.feed != head.position.feed {
             return Err(WitnessError::ForeignFeed);
         }
@@ -216,6 +219,7 @@ impl WitnessMover {
         }
         // Before the last recovery the past may be another one: everything born then is dead.
         let same = found.number < head.recovered
+            || found == head.position
             || match self.history.hash_of(found.number).await? {
                 Some(hash) => hash == found.hash,
                 None => found.number <= head.purged,
@@ -223,14 +227,22 @@ impl WitnessMover {
         if !same {
             return Err(lost);
         }
-        remember(proven, found);
+        self.remember(found);
         Ok(())
     }
-}
 
-fn remember(proven: &mut VecDeque<Position>, position: Position) {
-    if proven.len() >= PROVEN {
-        proven.pop_front();
+    fn positions(&self) -> std::sync::MutexGuard<'_, VecDeque<Position>> {
+        self.proven.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
-    proven.push_back(position);
+
+    fn remember(&self, position: Position) {
+        let mut positions = self.positions();
+        if positions.contains(&position) {
+            return;
+        }
+        if positions.len() >= PROVEN {
+            positions.pop_front();
+        }
+        positions.push_back(position);
+    }
 }

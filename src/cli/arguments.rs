@@ -7,20 +7,21 @@ use std::time::Duration;
 use clap::builder::StyledStr;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{Flags, SETTINGS};
+use crate::config::{Flags, SETTINGS, Setting};
 use crate::domain::{duration, scope};
 
 /// A stateful OAuth 2.0 authorization server.
 #[derive(Parser)]
-#[command(name = "symbolon", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "symbolon", version, arg_required_else_help = true)]
 pub struct Arguments {
+    // First: reading the command takes it, and the settings after it, out of the matches.
+    #[command(flatten)]
+    pub settings: SettingFlags,
     #[command(subcommand)]
     pub command: Command,
     /// Configuration file (TOML)
-    #[arg(long, global = true, value_name = "PATH", help_heading = "Settings")]
+    #[arg(long, global = true, value_name = "PATH", help_heading = "Settings", display_order = 100)]
     pub config: Option<PathBuf>,
-    #[command(flatten)]
-    pub settings: SettingFlags,
     /// Print one JSON document on standard output
     #[arg(long, global = true)]
     pub json: bool,
@@ -105,7 +106,8 @@ pub struct CreateClient {
     /// Read its secret from standard input [default: one is made]
     #[arg(long)]
     pub secret_stdin: bool,
-    /// Succeed if a client of this name, or with the id chosen, exists; its secret is not shown
+    /// Succeed if it exists: a client with the id chosen or, without one, of this name; its secret
+    /// is not shown
     #[arg(long)]
     pub if_not_exists: bool,
 }
@@ -114,6 +116,7 @@ pub struct CreateClient {
 pub struct UpdateClient {
     #[command(flatten)]
     pub which: Which,
+    /// A new name for people
     #[arg(long)]
     pub name: Option<String>,
     /// The grant types that it may use from now on; may be repeated
@@ -123,8 +126,20 @@ pub struct UpdateClient {
     #[arg(long)]
     pub scope: Option<String>,
     /// Lifetime of its access tokens, or "default"
-    #[arg(long, value_name = "DURATION")]
-    pub access_token_ttl: Option<String>,
+    #[arg(long, value_name = "DURATION", value_parser = read_own_lifetime)]
+    pub access_token_ttl: Option<OwnLifetime>,
+}
+
+/// A client's own lifetime, or none. A type of its own: as text, clap would take it for the setting
+/// of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnLifetime(pub Option<Duration>);
+
+fn read_own_lifetime(text: &str) -> Result<OwnLifetime, duration::MalformedDuration> {
+    match text {
+        "default" => Ok(OwnLifetime(None)),
+        text => duration::parse(text).map(|lifetime| OwnLifetime(Some(lifetime))),
+    }
 }
 
 #[derive(Args)]
@@ -178,8 +193,10 @@ pub struct CreateResourceServer {
 pub struct UpdateResourceServer {
     #[command(flatten)]
     pub which: Which,
+    /// A new name for people
     #[arg(long)]
     pub name: Option<String>,
+    /// A new URI to name it by; tokens issued before stay meant for it
     #[arg(long, value_name = "URI")]
     pub identifier: Option<String>,
     /// The scopes that it owns from now on
@@ -278,10 +295,15 @@ pub struct SettingFlags(pub Flags);
 impl FromArgMatches for SettingFlags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut flags = Flags::new();
-        for setting in SETTINGS {
-            if let Ok(Some(value)) = matches.try_get_one::<String>(setting.name) {
-                flags.insert(setting.name, value.clone());
+        let mut level = Some(matches);
+        // A setting may stand before the command or after it; the last one counts.
+        while let Some(matches) = level {
+            for setting in SETTINGS {
+                if let Ok(Some(value)) = matches.try_get_one::<String>(&setting_id(setting)) {
+                    flags.insert(setting.name, value.clone());
+                }
             }
+            level = matches.subcommand().map(|(_, matches)| matches);
         }
         Ok(Self(flags))
     }
@@ -294,19 +316,7 @@ impl FromArgMatches for SettingFlags {
 
 impl Args for SettingFlags {
     fn augment_args(command: clap::Command) -> clap::Command {
-        SETTINGS.iter().fold(command, |command, setting| {
-            let default = setting.default.filter(|text| !text.is_empty());
-            let default = default.map(|text| format!(" [default: {text}]")).unwrap_or_default();
-            let help = format!("{} [{}]{default}", setting.help, setting.variable());
-            command.arg(
-                Arg::new(setting.name)
-                    .long(setting.flag())
-                    .value_name("VALUE")
-                    .global(true)
-                    .help(StyledStr::from(help))
-                    .help_heading("Settings"),
-            )
-        })
+        add_settings(command, false)
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
@@ -314,21 +324,43 @@ impl Args for SettingFlags {
     }
 }
 
+/// Never the id of a command's own argument.
+fn setting_id(setting: &Setting) -> String {
+    format!("setting {}", setting.name)
+}
+
+/// Adds the settings to one command, except those whose name it has given to an argument of its
+/// own: `client create --access-token-ttl` is about the client.
+fn add_settings(command: clap::Command, shown: bool) -> clap::Command {
+    let taken: Vec<String> =
+        command.get_arguments().filter_map(|argument| argument.get_long()).map(str::to_owned).collect();
+    let free = SETTINGS.iter().zip(101..).filter(|(setting, _)| !taken.contains(&setting.flag()));
+    free.fold(command, |command, (setting, order)| {
+        let default = setting.default.filter(|text| !text.is_empty());
+        let default = default.map(|text| format!(" [default: {text}]")).unwrap_or_default();
+        let help = format!("{} [{}]{default}", setting.help, setting.variable());
+        command.arg(
+            Arg::new(setting_id(setting))
+                .long(setting.flag())
+                .value_name("VALUE")
+                .hide(!shown)
+                .display_order(order)
+                .help(StyledStr::from(help))
+                .help_heading("Settings"),
+        )
+    })
+}
+
 /// The whole command line. Only the commands that run the server show its settings: elsewhere they
 /// work, but would bury what the command is about.
 pub fn command() -> clap::Command {
-    hide_settings(Arguments::command())
+    add_settings_below(Arguments::command())
 }
 
-fn hide_settings(command: clap::Command) -> clap::Command {
-    let serves = matches!(command.get_name(), "serve" | "quickstart");
-    let command = command.mut_subcommands(|subcommand| {
-        let serves = serves || matches!(subcommand.get_name(), "serve" | "quickstart");
-        if serves { subcommand } else { hide_settings(subcommand) }
-    });
-    command.mut_args(|argument| {
-        let is_setting = SETTINGS.iter().any(|setting| setting.name == argument.get_id().as_str());
-        if is_setting { argument.hide(true) } else { argument }
+fn add_settings_below(command: clap::Command) -> clap::Command {
+    command.mut_subcommands(|subcommand| {
+        let serves = matches!(subcommand.get_name(), "serve" | "quickstart");
+        add_settings_below(add_settings(subcommand, serves))
     })
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::CliError;
-use super::arguments::{ClientCommand, CreateClient, UpdateClient, read_scope};
+use super::arguments::{ClientCommand, CreateClient, OwnLifetime, UpdateClient, read_scope};
 use super::context::{Context, confirmations};
 use super::output::{Output, columns, moment, table};
 use crate::admin::AdminError;
@@ -181,16 +181,8 @@ fn check_ttl(ttl: Duration) -> Result<(), CliError> {
 }
 
 fn read_update(update: UpdateClient) -> Result<ClientUpdate, CliError> {
-    let ttl = match update.access_token_ttl.as_deref() {
-        None => None,
-        Some("default") => Some(None),
-        Some(text) => {
-            let ttl = duration::parse(text)
-                .map_err(|error| CliError::Usage(format!("--access-token-ttl {text:?}: {error}")))?;
-            check_ttl(ttl)?;
-            Some(Some(ttl))
-        }
-    };
+    let ttl = update.access_token_ttl.map(|OwnLifetime(ttl)| ttl);
+    ttl.flatten().map(check_ttl).transpose()?;
     let grants = if update.grants.is_empty() { None } else { Some(read_grants(&update.grants)?) };
     let scope = update.scope.as_deref().map(read_scope).transpose()?;
     if update.name.is_none() && grants.is_none() && scope.is_none() && ttl.is_none() {

@@ -1,19 +1,26 @@
 //! What a command works with: the opened stores, a runtime, and waiting for confirmations.
 
+use std::time::Duration;
+
 use tokio::runtime::Runtime;
 
 use super::{CliError, Output};
 use crate::admin::{Admin, AdminError};
-use crate::changes::{Acknowledgement, Actor, Recorded, Standing};
+use crate::changes::{Acknowledgement, Actor, MAX_LEASE, Recorded, Standing};
 use crate::config::{Config, Sources};
 use crate::sql::migrations::SchemaState;
 use crate::startup::{self, Stores};
 use crate::telemetry::logging;
 
+/// How long a command waits before it says for whom.
+const A_MOMENT: Duration = Duration::from_secs(1);
+
 /// An opened configuration.
 pub struct Context {
     pub stores: Stores,
     pub admin: Admin,
+    /// How many migrations the embedded stores lacked.
+    pub migrated: usize,
     runtime: Runtime,
 }
 
@@ -29,12 +36,13 @@ impl Context {
         let runtime = runtime.map_err(|error| CliError::Failed(error.to_string()))?;
         let stores = Stores::open(&config, runtime.handle().clone())?;
         // A running server keeps its schema: only what nobody serves from is migrated here.
-        if let Ok(_alone) = startup::lock_data_dir(&config.data_dir) {
-            let migrated = runtime.block_on(stores.migrate_embedded());
-            migrated.map_err(|error| CliError::Failed(error.to_string()))?;
-        }
+        let migrated = match startup::lock_data_dir(&config.data_dir) {
+            Ok(_alone) => runtime.block_on(stores.migrate_embedded()),
+            Err(_served) => Ok(0),
+        };
+        let migrated = migrated.map_err(|error| CliError::Failed(error.to_string()))?;
         let admin = stores.admin(Actor::command_line());
-        Ok(Self { stores, admin, runtime })
+        Ok(Self { stores, admin, migrated, runtime })
     }
 
     /// The same, for commands that need the schema of this version.
@@ -61,27 +69,31 @@ impl Context {
     /// Waits until every replica has confirmed a change, and says on the way who has not.
     pub fn settle(&self, recorded: Recorded, output: &Output) -> Result<Acknowledgement, CliError> {
         let settled = self.block_on(async {
-            let first = self.admin.look(recorded).await?;
-            let pending: Vec<&str> = first.pending().collect();
-            if !pending.is_empty() {
-                tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-                let second = self.admin.look(recorded).await?;
-                let pending: Vec<&str> = second.pending().collect();
-                if !pending.is_empty() {
-                    output.progress(&format!(
-                        "recorded as change {}; waiting for {} (at most the length of its lease)",
-                        recorded.number,
-                        pending.join(", ")
-                    ));
-                }
+            let first = self.admin.settle(recorded, A_MOMENT).await?;
+            if first.is_complete() {
+                return Ok(first);
             }
-            self.admin.settle(recorded).await
+            output.progress(&format!(
+                "recorded as change {}; waiting for {} (at most the length of its lease)",
+                recorded.number,
+                first.pending().collect::<Vec<_>>().join(", ")
+            ));
+            self.admin.settle(recorded, MAX_LEASE + A_MOMENT).await
         });
-        settled.map_err(|error: AdminError| {
+        let settled = settled.map_err(|error: AdminError| {
             CliError::Failed(format!(
                 "the change is recorded, but who has confirmed it is not known: {error}"
             ))
-        })
+        })?;
+        if settled.is_complete() {
+            return Ok(settled);
+        }
+        let pending: Vec<&str> = settled.pending().collect();
+        Err(CliError::Failed(format!(
+            "recorded as change {}, but not yet confirmed by {}",
+            recorded.number,
+            pending.join(", ")
+        )))
     }
 }
 

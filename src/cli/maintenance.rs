@@ -25,7 +25,7 @@ pub fn token_key(command: &TokenKeyCommand, output: &Output) -> Result<ExitCode,
 
 pub fn migrate(context: &Context, output: &Output) -> Result<ExitCode, CliError> {
     let ran = context.block_on(migrations::run(context.stores.database.url()));
-    let ran = ran.map_err(|error| CliError::Failed(error.to_string()))?;
+    let ran = context.migrated + ran.map_err(|error| CliError::Failed(error.to_string()))?;
     let text = match ran {
         0 => "the schema is current; nothing to do".to_owned(),
         ran => format!("the schema is current after {ran} migration(s)"),

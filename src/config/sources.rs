@@ -23,6 +23,13 @@ pub fn process_environment() -> BTreeMap<String, String> {
     std::env::vars_os().filter_map(ours).collect()
 }
 
+/// Shows nothing: what was given may hold secrets.
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sources(…)")
+    }
+}
+
 /// What was given, before anything is checked.
 #[derive(Clone, Default)]
 pub struct Sources {
@@ -102,8 +109,10 @@ fn read_file(path: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
 }
 
 fn unknown(name: &str, known: &[String]) -> ConfigError {
-    let nearest =
-        known.iter().max_by(|a, b| strsim::jaro_winkler(name, a).total_cmp(&strsim::jaro_winkler(name, b)));
+    // What all names begin with makes none of them nearer.
+    let bare = |name: &str| name.strip_prefix(PREFIX).unwrap_or(name).to_ascii_lowercase();
+    let near = |other: &str| strsim::jaro_winkler(&bare(name), &bare(other));
+    let nearest = known.iter().max_by(|a, b| near(a).total_cmp(&near(b)));
     let nearest = nearest.map(String::as_str).unwrap_or_default();
     ConfigError::new(name, format!("is no setting; did you mean {nearest}?"))
 }

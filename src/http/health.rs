@@ -65,10 +65,16 @@ impl Health {
         self.stopping.store(true, Ordering::Release);
     }
 
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
     /// Returns once every check that matters is well.
     pub async fn wait_until_ready(&self) {
+        let mut pause = FRESH / 5;
         while self.look().await.iter().any(Check::forbids) {
-            tokio::time::sleep(FRESH / 5).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(FRESH * 10);
         }
     }
 
@@ -103,7 +109,7 @@ pub async fn livez(_: NoBody) -> HttpResponse {
 pub async fn readyz(request: HttpRequest, _: NoBody) -> HttpResponse {
     let Some(shared) = shared(&request) else { return HttpResponse::ServiceUnavailable().finish() };
     let mut checks = shared.health.look().await.as_ref().clone();
-    let stopping = shared.health.stopping.load(Ordering::Acquire);
+    let stopping = shared.health.is_stopping();
     let failure = stopping.then(|| "the server is stopping".to_owned());
     checks.push(Check::critical("running", failure));
     let ready = !checks.iter().any(Check::forbids);

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix_web::HttpResponse;
+use actix_web::http::ConnectionType;
 use actix_web::http::header::{HeaderName, HeaderValue};
 
 use super::{SharedState, respond};
@@ -48,6 +49,10 @@ pub async fn observe(
     metrics.request_seconds.with_label_values(&[endpoint]).observe(took.as_secs_f64());
     if let Ok(value) = HeaderValue::try_from(request_id) {
         response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
+    }
+    if shared.health.is_stopping() {
+        // Whoever keeps connections must let go of this one before it is cut under a request.
+        response.head_mut().set_connection_type(ConnectionType::Close);
     }
     response
 }

@@ -29,10 +29,14 @@ pub type SqliteConn = SyncConnectionWrapper<SqliteConnection>;
 /// How long a unit of work waits for a free connection before SQL counts as unavailable.
 const WAIT_FOR_CONNECTION: Duration = Duration::from_secs(1);
 
-/// How long a unit of work may take in PostgreSQL, whose own limits hold only while it runs. Loading
-/// everything takes longest.
+/// How long a unit of work may take in PostgreSQL, whose own limits hold only while it runs.
 const WRITE_LIMIT: Duration = Duration::from_secs(8);
-const READ_LIMIT: Duration = Duration::from_secs(30);
+const READ_LIMIT: Duration = Duration::from_secs(3);
+const LOAD_LIMIT: Duration = Duration::from_secs(300);
+
+/// Loading reads only, so nobody waits for it: it may take longer than a writer.
+const LOAD_PATIENCE: &str =
+    "SET LOCAL statement_timeout = '300s'; SET LOCAL idle_in_transaction_session_timeout = '300s'";
 
 /// Where the database is.
 #[derive(Clone, Debug)]
@@ -98,6 +102,8 @@ impl Connection {
 enum Isolation {
     /// One snapshot, read only.
     ReadSnapshot,
+    /// The same, for reading everything there is.
+    LoadSnapshot,
     /// One snapshot, and writes.
     WriteSnapshot,
     /// Each statement sees what has committed; writers wait for each other's locks.
@@ -163,6 +169,18 @@ impl Database {
         self.transact(Isolation::ReadSnapshot, Box::new(unit)).await
     }
 
+    /// Reads in one snapshot of the database, and may take minutes for it.
+    ///
+    /// # Errors
+    /// When SQL cannot be reached or the unit fails.
+    pub async fn read_everything<T, F>(&self, unit: F) -> Result<T, SqlError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, SqlError>> + Send + 'static,
+    {
+        self.transact(Isolation::LoadSnapshot, Box::new(unit)).await
+    }
+
     /// Reads and writes in one snapshot of the database; a row that another transaction has
     /// changed since fails the unit.
     ///
@@ -214,6 +232,23 @@ impl Database {
         .await
     }
 
+    /// The wall clock by which retention goes, in Unix seconds: the server's, so that no replica's
+    /// own clock can make what is still needed look old. SQLite has none, and `own` is taken.
+    ///
+    /// # Errors
+    /// When SQL fails.
+    pub async fn now(conn: &mut Connection, own: i64) -> Result<i64, SqlError> {
+        use diesel::sql_types::BigInt;
+        use diesel_async::RunQueryDsl;
+        match conn {
+            Connection::Sqlite(_) => Ok(own),
+            Connection::Postgres(c) => {
+                let now = diesel::dsl::sql::<BigInt>("SELECT extract(epoch FROM now())::bigint");
+                Ok(now.get_result::<i64>(c).await?)
+            }
+        }
+    }
+
     async fn transact<T: Send + 'static>(&self, isolation: Isolation, unit: Unit<T>) -> Result<T, SqlError> {
         let pool = self.pool.clone();
         let task = self.runtime.spawn(async move {
@@ -230,7 +265,11 @@ impl Database {
                 // A file answers, and its units must not be dropped halfway.
                 DatabasePool::Sqlite(_) => lent.transaction(isolation, unit).await,
                 DatabasePool::Postgres(_) => {
-                    let limit = if isolation == Isolation::ReadSnapshot { READ_LIMIT } else { WRITE_LIMIT };
+                    let limit = match isolation {
+                        Isolation::ReadSnapshot => READ_LIMIT,
+                        Isolation::LoadSnapshot => LOAD_LIMIT,
+                        Isolation::WriteSnapshot | Isolation::Write => WRITE_LIMIT,
+                    };
                     let outcome = tokio::time::timeout(limit, lent.transaction(isolation, unit)).await;
                     outcome
                         .unwrap_or_else(|_| Err(SqlError::Uncertain("it does not answer in time".to_owned())))
@@ -281,15 +320,20 @@ async fn transaction<T>(
     unit: Unit<T>,
 ) -> (Result<T, SqlError>, bool) {
     let begin = match (isolation, &*conn) {
-        (Isolation::ReadSnapshot, Connection::Sqlite(_)) => "BEGIN DEFERRED",
+        (Isolation::ReadSnapshot | Isolation::LoadSnapshot, Connection::Sqlite(_)) => "BEGIN DEFERRED",
         (_, Connection::Sqlite(_)) => "BEGIN IMMEDIATE",
-        (Isolation::ReadSnapshot, Connection::Postgres(_)) => {
+        (Isolation::ReadSnapshot | Isolation::LoadSnapshot, Connection::Postgres(_)) => {
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
         }
         (Isolation::WriteSnapshot, Connection::Postgres(_)) => "BEGIN ISOLATION LEVEL REPEATABLE READ",
         (Isolation::Write, Connection::Postgres(_)) => "BEGIN ISOLATION LEVEL READ COMMITTED",
     };
     if let Err(error) = conn.batch(begin).await {
+        return (Err(error), false);
+    }
+    if let (Isolation::LoadSnapshot, Connection::Postgres(_)) = (isolation, &*conn)
+        && let Err(error) = conn.batch(LOAD_PATIENCE).await
+    {
         return (Err(error), false);
     }
     match unit(conn).await {

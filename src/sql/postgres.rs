@@ -83,7 +83,8 @@ impl PostgresUrl {
         if let Some(ca) = &self.ca {
             let certificates = CertificateDer::pem_file_iter(ca)
                 .map_err(|e| format!("cannot read {}: {e}", ca.display()))?;
-            for certificate in certificates.flatten() {
+            for certificate in certificates {
+                let certificate = certificate.map_err(|e| format!("{}: {e}", ca.display()))?;
                 roots.add(certificate).map_err(|e| format!("{}: {e}", ca.display()))?;
             }
         } else {
@@ -101,7 +102,7 @@ impl PostgresUrl {
     /// Connects for ordinary work: with the settings above, so that nothing hangs for long.
     pub(super) async fn connect(&self) -> Result<AsyncPgConnection, ConnectionError> {
         let mut config = self.config.clone();
-        config.options(SETTINGS);
+        config.options(format!("{} {SETTINGS}", self.config.get_options().unwrap_or_default()).trim());
         self.connect_with(config).await
     }
 

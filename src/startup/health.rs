@@ -1,7 +1,7 @@
 //! The readiness checks of a replica, and the gauges that are measured when somebody looks.
 
 use std::sync::Arc;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,7 +23,7 @@ pub struct ReplicaHealth {
     pub stores: Stores,
     pub published: Arc<Published<DirectoryView>>,
     pub status: watch::Receiver<LeaseStatus>,
-    pub links: Arc<Mutex<Vec<Arc<Link>>>>,
+    pub links: Arc<Mutex<Vec<Weak<Link>>>>,
     pub metrics: Metrics,
 }
 
@@ -90,6 +90,11 @@ impl ReplicaHealth {
                         ));
                     }
                 }
+                if health.is_full {
+                    return Some(
+                        "Redis has used up its maxmemory, so no token can be issued; give it more".to_owned(),
+                    );
+                }
                 self.links_failure().or_else(|| skew("Redis", health.clock_skew))
             }
         }
@@ -100,7 +105,7 @@ impl ReplicaHealth {
         if links.is_empty() {
             return Some("the workers are starting".to_owned());
         }
-        links.iter().find_map(|link| link.check().err()).map(|StoreError(why)| why)
+        links.iter().filter_map(Weak::upgrade).find_map(|link| link.check().err()).map(|StoreError(why)| why)
     }
 }
 
@@ -114,9 +119,13 @@ fn skew(whose: &str, apart: Duration) -> Option<String> {
 #[async_trait]
 impl HealthCheck for ReplicaHealth {
     async fn check(&self) -> Vec<Check> {
+        let grant_store = match &self.stores.grants {
+            GrantBackend::Redis { .. } => "redis",
+            GrantBackend::Sqlite(_) => "grants",
+        };
         let (grants, sql) = futures_util::future::join(self.grants(), self.sql()).await;
         vec![
-            Check::critical("grant_store", grants),
+            Check::critical(grant_store, grants),
             // While the lease runs, requests are answered without SQL: taking this replica out of
             // service would turn an SQL outage into one of everything.
             Check { critical: self.lease_remaining().is_zero(), ..Check::critical("sql", sql) },

@@ -1,8 +1,11 @@
 //! A replica's feed: its tasks, and the handle that its workers use.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::Notify;
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc};
 
 use super::admission::FeedAdmission;
 use super::stores::Stores;
@@ -25,6 +28,7 @@ pub struct ReplicaFeed {
     sql: SqlFeed<DirectoryProjection>,
     tail: Tail<DirectoryView>,
     wake: Arc<Notify>,
+    committing: BoxFuture<'static, ()>,
 }
 
 impl ReplicaFeed {
@@ -50,11 +54,10 @@ impl ReplicaFeed {
         let (tail, handle) = Tail::new(replica, history, Arc::clone(&mover), Arc::clone(&wake), config.lease);
         let clock = || Arc::clone(&stores.clock);
         let (sequence, committing) = Sequence::new(Arc::clone(&store) as _, clock(), Arc::clone(&wake));
-        stores.database.runtime().spawn(committing);
         let acknowledger = Arc::new(Acknowledger::new(store, clock()));
         let feed =
             ChangeFeed::new(Arc::clone(&published), clock(), sequence, acknowledger, Arc::clone(&mover));
-        Self { feed, published, mover, handle, sql, tail, wake }
+        Self { feed, published, mover, handle, sql, tail, wake, committing: Box::pin(committing) }
     }
 
     pub fn admission(&self) -> Arc<FeedAdmission> {
@@ -67,13 +70,14 @@ impl ReplicaFeed {
 
     /// Starts the replica's tasks; returns the handle to ask and stop them. `alone` says that no
     /// other replica can live: rows that are there were left by a process that died.
-    pub fn start(self, config: &Config, stores: &Stores, alone: bool) -> TailHandle {
-        let runtime = stores.database.runtime();
-        runtime.spawn(wake_on_changes(self.sql.clone(), self.wake));
-        runtime.spawn(self.tail.witness_keeper());
+    pub fn start(self, config: &Config, stores: &Stores, alone: bool, watch: &TaskWatch) -> TailHandle {
+        watch.spawn("the listener for changes", wake_on_changes(self.sql.clone(), self.wake));
+        watch.spawn("the keeper of the witness", self.tail.witness_keeper());
+        watch.spawn("the housekeeper of the change feed", self.tail.housekeeper());
+        watch.spawn("the sequence of changes", self.committing);
         let (sql, tail, lifetime) = (self.sql, self.tail, config.longest_lifetime());
         let database = stores.database.clone();
-        runtime.spawn(async move {
+        watch.spawn("the tail of the change feed", async move {
             // Before the first token: how long revocations must be kept.
             loop {
                 let noted = database.write(move |conn| Box::pin(record_longest_lifetime(conn, lifetime)));
@@ -81,7 +85,7 @@ impl ReplicaFeed {
                     Ok(()) => break,
                     Err(error) => log::warn!("not joined yet: {error}"),
                 }
-                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
             }
             if alone && let Err(error) = sql.forget_replicas().await {
                 log::warn!("rows of replicas that died are not deleted: {error}");
@@ -89,6 +93,33 @@ impl ReplicaFeed {
             tail.run().await;
         });
         self.handle
+    }
+}
+
+/// Watches over tasks that must not end while the server serves: one that panics would leave a
+/// replica that looks alive and does nothing.
+pub struct TaskWatch {
+    runtime: Handle,
+    ended: mpsc::UnboundedSender<&'static str>,
+}
+
+impl TaskWatch {
+    /// The watch, and where it tells of tasks that ended.
+    pub fn new(runtime: Handle) -> (Self, mpsc::UnboundedReceiver<&'static str>) {
+        let (ended, told) = mpsc::unbounded_channel();
+        (Self { runtime, ended }, told)
+    }
+
+    fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let task = self.runtime.spawn(task);
+        let ended = self.ended.clone();
+        self.runtime.spawn(async move {
+            if let Err(error) = task.await {
+                log::error!("{name} died: {error}");
+            }
+            // Nobody listens any more once the server stops.
+            ended.send(name).ok();
+        });
     }
 }
 
@@ -103,7 +134,7 @@ pub async fn wait_for_schema(stores: &Stores) -> Result<SchemaState, SqlError> {
         match stores.schema_state().await {
             Err(SqlError::Unavailable(why)) if matches!(stores.database.url(), DatabaseUrl::Postgres(_)) => {
                 log::warn!("waiting for the database: {why}");
-                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
             }
             other => return other,
         }

@@ -1,7 +1,7 @@
 //! Serving: from an opened configuration to a graceful end.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -11,7 +11,7 @@ use super::admission::FeedAdmission;
 use super::health::ReplicaHealth;
 use super::observed::ObservedGrants;
 use super::quickstart::{self, Demo};
-use super::replica::{ReplicaFeed, wait_for_schema};
+use super::replica::{ReplicaFeed, TaskWatch, wait_for_schema};
 use super::stores::{self, GrantBackend, Stores};
 use crate::config::{Config, ConfigError};
 use crate::directory::ChangeFeed;
@@ -179,11 +179,15 @@ async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce<'_>
         Some(Ok(SchemaState::Current)) => {
             // The lock is on the data directory: with the database elsewhere it proves nothing.
             let alone = config.database_url.is_none();
-            let handle = replica.start(&config, &stores, alone);
+            let (watch, mut ended) = TaskWatch::new(sql.handle().clone());
+            let handle = replica.start(&config, &stores, alone, &watch);
             let announce = || announce(&config, demo.as_ref());
-            serve_until_stopped(&config, &shared, &mut stop, announce, &main_handle).await;
+            let died = tokio::select! {
+                () = serve_until_stopped(&config, &shared, &mut stop, announce, &main_handle) => None,
+                died = ended.recv() => died,
+            };
             tokio::time::timeout(LEAVE_PATIENCE, handle.leave()).await.ok();
-            None
+            died.map(|task| ServeError::Other(format!("{task} ended, and nothing works without it")))
         }
         Some(Ok(state)) => Some(ServeError::Schema(state)),
         Some(Err(error)) => Some(error.into()),
@@ -242,7 +246,7 @@ struct Workers {
     feed: ChangeFeed,
     keys: Arc<TokenKeys>,
     admission: Arc<FeedAdmission>,
-    links: Arc<Mutex<Vec<Arc<Link>>>>,
+    links: Arc<Mutex<Vec<Weak<Link>>>>,
     shared: Arc<SharedState>,
 }
 
@@ -277,7 +281,7 @@ impl Workers {
             GrantBackend::Redis { url, .. } => {
                 let (link, supervisor) = Link::new(url, Arc::clone(&self.admission) as _, store_timeout);
                 tokio::spawn(supervisor);
-                self.links.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&link));
+                self.links.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&link));
                 Arc::new(RedisGrants::new(link))
             }
         };

@@ -92,17 +92,19 @@ impl Stores {
     }
 
     /// Migrates the stores that live in the data directory: they belong to this process alone.
+    /// Returns how many migrations they lacked.
     ///
     /// # Errors
     /// When SQL fails, or a schema is newer than this version.
-    pub async fn migrate_embedded(&self) -> Result<(), SqlError> {
+    pub async fn migrate_embedded(&self) -> Result<usize, SqlError> {
+        let mut ran = 0;
         if let DatabaseUrl::Sqlite(_) = self.database.url() {
-            migrations::run(self.database.url()).await?;
+            ran += migrations::run(self.database.url()).await?;
         }
         if let Some(url) = &self.embedded_grants {
-            migrations::run(url).await?;
+            ran += migrations::run(url).await?;
         }
-        Ok(())
+        Ok(ran)
     }
 
     /// How the database's schema compares with this version's.

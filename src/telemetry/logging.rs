@@ -45,6 +45,10 @@ impl FilterParsing for env_logger::Builder {
             }
         }
         self.parse_filters(filter);
+        // Anybody can send bytes that are no HTTP; actix-http calls each an error.
+        if !filter.contains("actix_http") {
+            self.filter_module("actix_http::h1::dispatcher", log::LevelFilter::Off);
+        }
         Ok(())
     }
 }

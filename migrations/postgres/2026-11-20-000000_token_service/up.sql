@@ -7,7 +7,7 @@ CREATE TABLE feed (
     purged_number    BIGINT NOT NULL,
     recovered_number BIGINT NOT NULL,
     longest_lifetime BIGINT NOT NULL
-);
+) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
 INSERT INTO feed (id, feed_id, number, hash, purged_number, recovered_number, longest_lifetime)
 VALUES (1, uuid_send(gen_random_uuid()), 0, decode(repeat('00', 32), 'hex'), 0, 0, 0);
 
@@ -23,7 +23,11 @@ CREATE TABLE changes (
 );
 -- A grant is revoked once; asking again finds the row that is there.
 CREATE UNIQUE INDEX changes_revoked_grant ON changes (target) WHERE kind = 'revoke-grant';
-CREATE INDEX changes_recorded_at ON changes (recorded_at);
+-- Retention finds what is old, and loading what is still needed, without reading the rest. Only
+-- revocations have an end.
+CREATE INDEX changes_recorded_at ON changes (recorded_at, number);
+CREATE INDEX changes_ends_at ON changes (ends_at) WHERE ends_at IS NOT NULL;
+CREATE INDEX changes_endless ON changes (number) WHERE ends_at IS NULL;
 
 -- The newest kill of each set of grants. Numbers only grow, and outlive what they name.
 CREATE TABLE kills (
@@ -40,7 +44,7 @@ CREATE TABLE replicas (
     applied     BIGINT NOT NULL,
     beat        BIGINT NOT NULL,
     lease_ms    BIGINT NOT NULL
-) WITH (fillfactor = 50);
+) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
 
 CREATE TABLE token_keys (
     fingerprint  TEXT   PRIMARY KEY,

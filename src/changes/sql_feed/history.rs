@@ -18,6 +18,8 @@ use crate::sql::{Connection, Database, SqlError, on};
 
 /// How many revocations are read at once: what one step of the witness deletes.
 const PAGE: i64 = 2000;
+/// How many rows one round of the purge deletes at most.
+const PURGE_ROUND: usize = 5000;
 /// How far `recover` jumps beyond every number that is known to have existed.
 const JUMP: u64 = 1 << 32;
 /// How much longer than a grant its revocation is kept: the clocks of replicas differ.
@@ -74,24 +76,16 @@ impl<P: Projection> History for SqlFeed<P> {
     }
 
     async fn purge(&self, keep: Duration) -> Result<usize, FeedError> {
-        let now = self.clock.now().unix_seconds();
         let keep = i64::try_from(keep.as_secs()).unwrap_or(i64::MAX);
-        let purged = self.database.write(move |conn| {
-            Box::pin(async move {
-                let mark = purge_mark(conn, now.saturating_sub(keep)).await?;
-                let Some(mark) = mark else { return Ok(0) };
-                let ended = now - CLOCK_SLACK;
-                let rows = changes::table
-                    .filter(changes::number.le(mark))
-                    .filter(changes::kind.ne(REVOKE_GRANT).or(changes::ends_at.assume_not_null().lt(ended)));
-                let deleted = on!(conn, c => diesel::delete(rows).execute(c).await)?;
-                let behind = feed::table.filter(feed::purged_number.lt(mark));
-                let query = diesel::update(behind).set(feed::purged_number.eq(mark));
-                on!(conn, c => query.execute(c).await)?;
-                Ok(deleted)
-            })
-        });
-        Ok(purged.await?)
+        let own = self.clock.now().unix_seconds();
+        let mut deleted = 0;
+        loop {
+            let round = self.database.write(move |conn| Box::pin(purge_round(conn, own, keep))).await?;
+            deleted += round;
+            if round < PURGE_ROUND {
+                return Ok(deleted);
+            }
+        }
     }
 
     async fn note_key_use(&self) -> Result<(), FeedError> {
@@ -112,11 +106,49 @@ async fn hash_of(conn: &mut Connection, number: ChangeNumber) -> Result<Option<C
     hash.map(|bytes| chain_value(&bytes)).transpose()
 }
 
+/// Deletes a limited number of rows that nobody needs, so that nobody waits for it long.
+async fn purge_round(conn: &mut Connection, own: i64, keep: i64) -> Result<usize, SqlError> {
+    let horizon = Database::now(conn, own).await?.saturating_sub(keep);
+    let Some(mark) = purge_mark(conn, horizon).await? else { return Ok(0) };
+    let limit = i64::try_from(PURGE_ROUND).unwrap_or(i64::MAX);
+    let endless = changes::table
+        .filter(changes::ends_at.is_null())
+        .filter(changes::number.le(mark))
+        .order(changes::number)
+        .limit(limit)
+        .select(changes::number);
+    let ended = changes::table
+        .filter(changes::ends_at.lt(horizon))
+        .filter(changes::number.le(mark))
+        .order(changes::ends_at)
+        .limit(limit)
+        .select(changes::number);
+    let mut numbers = on!(conn, c => endless.load::<i64>(c).await)?;
+    numbers.extend(on!(conn, c => ended.load::<i64>(c).await)?);
+    numbers.truncate(PURGE_ROUND);
+    if numbers.is_empty() {
+        return Ok(0);
+    }
+    let mut deleted = 0;
+    for numbers in numbers.chunks(500) {
+        let rows = changes::table.filter(changes::number.eq_any(numbers));
+        deleted += on!(conn, c => diesel::delete(rows).execute(c).await)?;
+    }
+    // Last of all, for it takes the lock of the head: what is below the mark may be missing.
+    let behind = feed::table.filter(feed::purged_number.lt(mark));
+    let query = diesel::update(behind).set(feed::purged_number.eq(mark));
+    on!(conn, c => query.execute(c).await)?;
+    Ok(deleted)
+}
+
 /// The last change that is older than `horizon` and that every replica has applied.
 async fn purge_mark(conn: &mut Connection, horizon: i64) -> Result<Option<i64>, SqlError> {
-    let old =
-        changes::table.filter(changes::recorded_at.lt(horizon)).select(diesel::dsl::max(changes::number));
-    let Some(old) = on!(conn, c => old.first::<Option<i64>>(c).await)? else { return Ok(None) };
+    let old = changes::table
+        .filter(changes::recorded_at.lt(horizon))
+        .order((changes::recorded_at.desc(), changes::number.desc()))
+        .select(changes::number);
+    let old = on!(conn, c => old.first::<i64>(c).await.optional())?;
+    let Some(old) = old else { return Ok(None) };
     let applied = replicas::table.select(diesel::dsl::min(replicas::applied));
     let applied = on!(conn, c => applied.first::<Option<i64>>(c).await)?;
     Ok(Some(applied.map_or(old, |applied| old.min(applied))))

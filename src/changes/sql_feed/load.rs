@@ -8,6 +8,7 @@ use diesel_async::RunQueryDsl;
 use super::history::CLOCK_SLACK;
 use super::{FeedRow, Projection, SqlFeed, feed_row, number};
 use crate::changes::change::{KINDS, KillScope, REVOKE_GRANT};
+use crate::changes::replica::MAX_LEASE;
 use crate::changes::revoked::RevokedGrants;
 use crate::changes::snapshot::{CannotApply, Kills, Snapshot};
 use crate::changes::store::FeedError;
@@ -16,27 +17,21 @@ use crate::domain::identifier::GrantId;
 use crate::domain::position::ChangeNumber;
 use crate::domain::token_key::{KeyFingerprint, TokenKeys};
 use crate::sql::schema::{changes, kills, token_keys};
-use crate::sql::{Connection, SqlError, on};
+use crate::sql::{Connection, Database, SqlError, on};
 
-/// How much longer than its longest token a token key counts as needed: the clocks of replicas
-/// and the minute between two notes of its use.
-const KEY_SLACK: Duration = Duration::from_secs(600);
-
-/// Loading reads only, so nobody waits for it: it may take longer than a writer.
-const PATIENCE: &str =
-    "SET LOCAL statement_timeout = '30s'; SET LOCAL idle_in_transaction_session_timeout = '30s'";
+/// How much longer than its longest token a token key counts as needed: a lease, during which a
+/// replica may make tokens without noting it, and some minutes for clocks.
+const KEY_SLACK: Duration = MAX_LEASE.saturating_add(Duration::from_secs(600));
 
 impl<P: Projection> SqlFeed<P> {
     pub(super) async fn load_all(&self) -> Result<Snapshot<P::View>, FeedError> {
         let this = self.clone();
         let (snapshot, obstacle) = self
             .database
-            .read(move |conn| {
+            .read_everything(move |conn| {
                 Box::pin(async move {
-                    let now = this.clock.now();
-                    if let Connection::Postgres(_) = conn {
-                        conn.batch(PATIENCE).await?;
-                    }
+                    let own = this.clock.now().unix_seconds();
+                    let now = Timestamp::from_unix_seconds(Database::now(conn, own).await?);
                     let head = feed_row(conn).await?;
                     let snapshot = Snapshot {
                         position: head.position()?,
@@ -63,9 +58,11 @@ impl<P: Projection> SqlFeed<P> {
     }
 }
 
-/// A change that a newer version recorded: what it did cannot be seen in what is loaded.
+/// A change that a newer version recorded: what it did cannot be seen in what is loaded. (Only
+/// revocations have an end, and there are many of them.)
 async fn unknown_kind(conn: &mut Connection) -> Result<Option<CannotApply>, SqlError> {
     let query = changes::table
+        .filter(changes::ends_at.is_null())
         .filter(changes::kind.ne_all(KINDS))
         .order(changes::number)
         .select((changes::number, changes::kind));

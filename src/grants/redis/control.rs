@@ -36,6 +36,8 @@ pub struct ControlPool {
 pub struct RedisHealth {
     /// Redis must never evict a token to make room: `maxmemory-policy` is `noeviction`.
     pub maxmemory_policy: Option<String>,
+    /// Whether Redis has used up `maxmemory`: it reads, and refuses to write.
+    pub is_full: bool,
     /// How far Redis's wall clock and ours are apart.
     pub clock_skew: Duration,
 }
@@ -84,9 +86,15 @@ impl ControlPool {
         let redis_millis = seconds * 1000 + micros / 1000;
         let (early, late) = (before - redis_millis, redis_millis - clock.unix_millis());
         let skew = u64::try_from(early.max(late).max(0)).unwrap_or(0);
-        let policy = info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
+        let field = |name: &str| {
+            let mut values = info.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            values.next().map(str::trim)
+        };
+        let bytes = |name: &str| field(name).and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
+        let (used, limit) = (bytes("used_memory"), bytes("maxmemory"));
         Ok(RedisHealth {
-            maxmemory_policy: policy.map(|policy| policy.trim().to_owned()),
+            maxmemory_policy: field("maxmemory_policy").map(str::to_owned),
+            is_full: limit > 0 && used.saturating_sub(bytes("mem_not_counted_for_evict")) >= limit,
             clock_skew: Duration::from_millis(skew),
         })
     }

@@ -5,6 +5,7 @@
 //! new connection that was verified and admitted brings it up again: a connection that heals by
 //! itself might lead to another server, with older data.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -100,8 +101,8 @@ impl Link {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
                 let why = StoreError::new(explain(&error));
-                // Out of memory, or a disk that fails: reads are still good on this connection.
-                if !matches!(error.code(), Some("OOM" | "MISCONF")) {
+                // Out of memory, a disk that fails, too few replicas: reads are still good on this connection.
+                if !matches!(error.code(), Some("OOM" | "MISCONF" | "NOREPLICAS")) {
                     self.take_down(number, why.clone());
                 }
                 Err(why)
@@ -130,24 +131,43 @@ impl Link {
     }
 }
 
+struct DownOnDrop(Arc<Link>);
+
+impl Drop for DownOnDrop {
+    fn drop(&mut self) {
+        self.0.set(State::Down(StoreError::new("nobody watches this connection any more")));
+    }
+}
+
 async fn supervise(link: Arc<Link>, connector: Result<Connector, StoreError>, admission: Arc<dyn Admission>) {
     let connector = match connector {
         Ok(connector) => connector,
         Err(why) => return link.set(State::Down(why)),
     };
+    // Without its supervisor a link must not stay up: nobody would notice what it leads to.
+    let _down = DownOnDrop(Arc::clone(&link));
     let mut pause = FIRST_PAUSE;
     for number in 0.. {
         let connected = connect(&connector, admission.as_ref()).await;
         match connected {
             Ok((conn, witness)) => {
-                pause = FIRST_PAUSE;
+                let verified = AtomicBool::new(false);
                 link.set(State::Up(conn.clone(), number));
                 let why = tokio::select! {
                     () = link.doubted(number) => StoreError::new("a request failed on it"),
-                    why = watch(conn, witness, admission.as_ref()) => why,
+                    why = watch(conn, witness, admission.as_ref(), &verified) => {
+                        link.set(State::Down(why.clone()));
+                        why
+                    }
                 };
                 log::warn!("a worker's connection to Redis is given up: {}", why.0);
-                link.set(State::Down(why));
+                if !verified.into_inner() {
+                    // What fails at once, again and again, must not become a storm of connections.
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    continue;
+                }
+                pause = FIRST_PAUSE;
             }
             Err(why) => {
                 log::debug!("no connection to Redis: {}", why.0);
@@ -173,6 +193,7 @@ async fn watch(
     mut conn: MultiplexedConnection,
     mut witness: Option<Position>,
     admission: &dyn Admission,
+    verified: &AtomicBool,
 ) -> StoreError {
     loop {
         tokio::time::sleep(VERIFY_EVERY).await;
@@ -180,6 +201,7 @@ async fn watch(
             Ok(found) => found,
             Err(why) => return why,
         };
+        verified.store(true, Ordering::Relaxed);
         // The data may be replaced under an open connection: a replica's, by those of its primary.
         let number = found.map_or(ChangeNumber::ZERO, |found| found.number);
         if number < admission.memory_floor() {

@@ -1,0 +1,39 @@
+//! What the standards ask of an authorization server, asked of the real binary over HTTP.
+//!
+//! The name of each test begins with the row of `docs/RFC-COVERAGE.md` that it proves; one test checks that table.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has to stop, and says where"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests measure and wait in real time; the server is told the time"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod coverage;
+mod expect;
+mod forge;
+mod hostile_forms;
+mod hostile_headers;
+mod hostile_sockets;
+mod live;
+mod live_secrets;
+mod monitor;
+mod rfc6749_clients;
+mod rfc6749_token;
+mod rfc7009_revocation;
+mod rfc7662_inactive;
+mod rfc7662_introspection;
+mod rfc8414_metadata;
+mod rfc8707_resource;
+mod secrets;
+mod store_commands;
+mod transport;
+mod wire;
+mod world;
