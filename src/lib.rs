@@ -10,27 +10,27 @@
 //!            parse   decide           remember
 //! ```
 
-/// What an admin may do: clients, resource servers, finding and killing tokens.
+// What an admin may do: clients, resource servers, finding and killing tokens.
 pub mod admin;
-/// The change feed: who learns of a revocation, when, and how that is known.
+// The change feed: who learns of a revocation, when, and how that is known.
 pub mod changes;
-/// The command line: one file for each group of commands.
+// The command line: one file for each group of commands.
 pub mod cli;
-/// Settings: the only reader of the environment.
+// Settings: the only reader of the environment.
 pub mod config;
-/// Clients and resource servers, in SQL and in every replica's memory.
+// Clients and resource servers, in SQL and in every replica's memory.
 pub mod directory;
-/// The nouns: token strings, identifiers, scope, clocks. No I/O.
+// The nouns: token strings, identifiers, scope, clocks. No I/O.
 pub mod domain;
-/// Grant records and the stores that keep them: Redis and SQLite.
+// Grant records and the stores that keep them: Redis and SQLite.
 pub mod grants;
-/// All that knows actix-web: the route table, request parsing, the one renderer of errors.
+// All that knows actix-web: the route table, request parsing, the one renderer of errors.
 pub mod http;
-/// The protocol: token, introspection, revocation, metadata; one file an endpoint or grant type.
+// The protocol: token, introspection, revocation, metadata; one file an endpoint or grant type.
 pub mod oauth;
-/// SQL: connections, transactions, schema, migrations.
+// SQL: connections, transactions, schema, migrations.
 pub mod sql;
-/// The composition root: opens stores and puts the parts together.
+// The composition root: opens stores and puts the parts together.
 pub mod startup;
-/// Log lines and metrics.
+// Log lines and metrics.
 pub mod telemetry;
