@@ -31,6 +31,8 @@ pub struct LeaseStatus {
     pub lease_error: Option<FeedError>,
     /// What was wrong with the witness at the last look.
     pub witness_error: Option<WitnessError>,
+    /// Whether this replica has a row, and so may hold a lease.
+    pub joined: bool,
     /// All replicas, as last seen.
     pub replicas: Vec<ReplicaRow>,
 }
@@ -150,6 +152,8 @@ impl<V: Clone + Send + Sync + 'static> Tail<V> {
     /// One renewal, after a join where there is no lease to renew.
     async fn step(&mut self) {
         let error = self.join_or_renew().await.err();
+        let joined = self.replica.has_joined();
+        self.status.send_if_modified(|status| std::mem::replace(&mut status.joined, joined) != joined);
         self.status.send_if_modified(|status| {
             let changed = status.lease_error != error;
             if changed {
@@ -205,6 +209,11 @@ impl<V: Clone + Send + Sync + 'static> Tail<V> {
         async move {
             let mut failing = false;
             while !status.is_closed() {
+                if !status.borrow().joined {
+                    // Without a lease no token is made, and nothing is known of what others need.
+                    tokio::time::sleep(RENEW_EVERY).await;
+                    continue;
+                }
                 let kept = async {
                     history.note_key_use().await?;
                     history.purge(KEEP_ROWS).await

@@ -93,6 +93,9 @@ fn run_create(create: CreateClient, context: &Context, output: &Output) -> Resul
                 _ => return Err(CliError::Failed(why)),
             }
         }
+        Err(AdminError::Exists(why)) => {
+            return Err(CliError::Failed(format!("{why}; with --if-not-exists that is no failure")));
+        }
         created => created?,
     };
     let mut rows = vec![("client_id", client.id.to_string())];

@@ -38,7 +38,7 @@ pub fn config(command: &ConfigCommand, sources: &Sources, output: &Output) -> Re
     let ConfigCommand::Check { connect } = command;
     let config = Config::load(sources)?;
     startup::check(&config)?;
-    let settings = Config::describe(sources)?;
+    let settings = config.describe(sources)?;
     let rows: Vec<_> = settings
         .iter()
         .map(|(name, value, origin)| vec![(*name).to_owned(), value.clone(), origin.clone()])

@@ -96,6 +96,9 @@ fn run_create(
                 _ => return Err(CliError::Failed(why)),
             }
         }
+        Err(AdminError::Exists(why)) => {
+            return Err(CliError::Failed(format!("{why}; with --if-not-exists that is no failure")));
+        }
         created => created?,
     };
     // Handed over before the wait: it cannot be shown again.

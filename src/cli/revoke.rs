@@ -28,7 +28,8 @@ pub fn run(revoke: &RevokeEverything, context: &Context, output: &Output) -> Res
     }
     let recorded = context.block_on(context.admin.kill(scope, revoke.destructive.reason.clone()))?;
     let settled = context.settle(recorded, output)?;
-    let text = format!("every token {whose} issued before now is dead: {}", confirmations(&settled));
+    let text =
+        format!("every token {whose} issued before now is dead everywhere: {}", confirmations(&settled));
     let document = json!({ "change": recorded.number.get(), "confirmed": confirmations_json(&settled) });
     output.result(&text, &document)?;
     Ok(ExitCode::SUCCESS)

@@ -187,7 +187,18 @@ impl Config {
     ///
     /// # Errors
     /// When the sources cannot be read.
-    pub fn describe(sources: &Sources) -> Result<Vec<(&'static str, String, String)>, ConfigError> {
-        Ok(Values::resolve(sources)?.describe())
+    pub fn describe(&self, sources: &Sources) -> Result<Vec<(&'static str, String, String)>, ConfigError> {
+        let mut described = Values::resolve(sources)?.describe();
+        for (name, value, origin) in &mut described {
+            match *name {
+                "issuer" => value.clone_from(&self.issuer),
+                "workers" => *value = self.workers.to_string(),
+                "database_url" | "redis_url" | "token_key" if origin == "default" => {
+                    "(in the data directory)".clone_into(value);
+                }
+                _ => {}
+            }
+        }
+        Ok(described)
     }
 }

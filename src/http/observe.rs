@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use actix_web::HttpResponse;
 use actix_web::http::ConnectionType;
 use actix_web::http::header::{HeaderName, HeaderValue};
+use log::Level;
 
 use super::{SharedState, respond};
 use crate::domain::clock::BootTime;
@@ -57,29 +58,41 @@ pub async fn observe(
     response
 }
 
-/// Logs what went wrong, without letting callers fill the log: refusals are for whoever looks
-/// closely, and of failures one a second is enough to know. The metrics count all of them.
+/// Logs what went wrong, without letting callers fill the log: one failure and one refusal a second
+/// are enough to know, and the metrics count all of them.
 #[derive(Default)]
 pub struct Complaints {
-    /// The second of boot time in which a failure was logged last.
-    last: AtomicU64,
-    unlogged: AtomicU64,
+    failures: Sparse,
+    refusals: Sparse,
 }
 
 impl Complaints {
     fn log(&self, endpoint: &'static str, request_id: &str, error: &OAuthError, now: BootTime) {
-        if !matches!(error, OAuthError::Unavailable(_)) {
-            log::debug!(endpoint = endpoint, request_id = request_id; "refused: {error}");
-            return;
-        }
-        // Counted from one, so that zero means never.
+        let (kind, level, what) = match error {
+            OAuthError::Unavailable(_) => (&self.failures, Level::Warn, "unavailable"),
+            _ => (&self.refusals, Level::Info, "refused"),
+        };
+        let (level, unlogged) = kind.admit(now).map_or((Level::Debug, 0), |unlogged| (level, unlogged));
+        log::log!(level, endpoint = endpoint, request_id = request_id, unlogged = unlogged; "{what}: {error}");
+    }
+}
+
+/// Admits one a second.
+#[derive(Default)]
+struct Sparse {
+    /// The second of boot time that was admitted last, counted from one: zero means never.
+    last: AtomicU64,
+    unlogged: AtomicU64,
+}
+
+impl Sparse {
+    /// How many were not admitted since the last one that was; `None` for one more of those.
+    fn admit(&self, now: BootTime) -> Option<u64> {
         let second = now.as_duration().as_secs() + 1;
         if self.last.swap(second, Ordering::Relaxed) == second {
             self.unlogged.fetch_add(1, Ordering::Relaxed);
-            log::debug!(endpoint = endpoint, request_id = request_id; "unavailable: {error}");
-            return;
+            return None;
         }
-        let unlogged = self.unlogged.swap(0, Ordering::Relaxed);
-        log::warn!(endpoint = endpoint, request_id = request_id, not_logged_before = unlogged; "unavailable: {error}");
+        Some(self.unlogged.swap(0, Ordering::Relaxed))
     }
 }

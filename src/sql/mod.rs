@@ -232,8 +232,9 @@ impl Database {
         .await
     }
 
-    /// The wall clock by which retention goes, in Unix seconds: the server's, so that no replica's
-    /// own clock can make what is still needed look old. SQLite has none, and `own` is taken.
+    /// The wall clock by which retention goes, in Unix seconds: what is still needed by either the
+    /// server's clock or `own` is kept, so that no replica whose clock is wrong can forget for all.
+    /// SQLite has no clock of its own.
     ///
     /// # Errors
     /// When SQL fails.
@@ -244,7 +245,7 @@ impl Database {
             Connection::Sqlite(_) => Ok(own),
             Connection::Postgres(c) => {
                 let now = diesel::dsl::sql::<BigInt>("SELECT extract(epoch FROM now())::bigint");
-                Ok(now.get_result::<i64>(c).await?)
+                Ok(now.get_result::<i64>(c).await?.min(own))
             }
         }
     }

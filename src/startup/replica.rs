@@ -114,11 +114,12 @@ impl TaskWatch {
         let task = self.runtime.spawn(task);
         let ended = self.ended.clone();
         self.runtime.spawn(async move {
+            // Ending without a fault is how tasks end when the server stops.
             if let Err(error) = task.await {
                 log::error!("{name} died: {error}");
+                // Nobody listens any more once the server stops.
+                ended.send(name).ok();
             }
-            // Nobody listens any more once the server stops.
-            ended.send(name).ok();
         });
     }
 }

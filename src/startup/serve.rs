@@ -187,7 +187,7 @@ async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce<'_>
                 died = ended.recv() => died,
             };
             tokio::time::timeout(LEAVE_PATIENCE, handle.leave()).await.ok();
-            died.map(|task| ServeError::Other(format!("{task} ended, and nothing works without it")))
+            died.map(|task| ServeError::Other(format!("{task} died, and nothing works without it")))
         }
         Some(Ok(state)) => Some(ServeError::Schema(state)),
         Some(Err(error)) => Some(error.into()),

@@ -25,6 +25,7 @@ use crate::grants::sqlite::SqliteGrants;
 use crate::grants::{EncodedRecord, GrantStore as _, StoreError, Witness};
 use crate::sql::migrations::{self, SchemaState};
 use crate::sql::{Database, DatabaseUrl, SqlError};
+use crate::telemetry::logging;
 
 /// How many connections a server keeps to SQL. Requests use none: these are for the lease, the
 /// sequence, acknowledgements and health checks.
@@ -258,6 +259,7 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
     if config.token_key.is_some() {
         token_keys(config)?;
     }
+    logging::check(&config.log).map_err(|why| ConfigError::new("SYMBOLON_LOG", why))?;
     database_url(config)?;
     redis_url(config)?;
     tls(config).map(drop)

@@ -14,7 +14,12 @@ use serde_json::Map;
 /// When the filter cannot be read, or a logger is installed already.
 pub fn install(filter: &str, json: bool) -> Result<(), String> {
     let mut builder = env_logger::Builder::new();
-    builder.try_parse_filters(filter)?;
+    check(filter)?;
+    builder.parse_filters(filter);
+    // Anybody can send bytes that are no HTTP; actix-http calls each an error.
+    if !filter.contains("actix_http") {
+        builder.filter_module("actix_http::h1::dispatcher", log::LevelFilter::Off);
+    }
     builder.target(env_logger::Target::Stderr).write_style(env_logger::WriteStyle::Never);
     if json {
         builder.format(write_json);
@@ -24,33 +29,25 @@ pub fn install(filter: &str, json: bool) -> Result<(), String> {
     builder.try_init().map_err(|error| error.to_string())
 }
 
-trait FilterParsing {
-    fn try_parse_filters(&mut self, filter: &str) -> Result<(), String>;
-}
-
-impl FilterParsing for env_logger::Builder {
-    /// `parse_filters` prints what it does not understand and goes on; a typing error must stop
-    /// the server instead.
-    fn try_parse_filters(&mut self, filter: &str) -> Result<(), String> {
-        for directive in filter.split(',').filter(|part| !part.is_empty()) {
-            let level = directive.rsplit('=').next().unwrap_or_default();
-            let is_level = level.parse::<log::LevelFilter>().is_ok();
-            let is_module = !directive.contains('=')
-                && directive.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':');
-            if !is_level && (!is_module || !directive.contains("::")) {
-                return Err(format!(
-                    "has {directive:?}; write a level (error, warn, info, debug, trace, off) or \
-                     module=level, such as symbolon::changes=debug"
-                ));
-            }
+/// Checks a filter. `parse_filters` prints what it does not understand and goes on; a typing error
+/// must stop the server instead.
+///
+/// # Errors
+/// What is not understood, and what would be right.
+pub fn check(filter: &str) -> Result<(), String> {
+    for directive in filter.split(',').filter(|part| !part.is_empty()) {
+        let level = directive.rsplit('=').next().unwrap_or_default();
+        let is_level = level.parse::<log::LevelFilter>().is_ok();
+        let is_module = !directive.contains('=')
+            && directive.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':');
+        if !is_level && (!is_module || !directive.contains("::")) {
+            return Err(format!(
+                "has {directive:?}; write a level (error, warn, info, debug, trace, off) or \
+                 module=level, such as symbolon::changes=debug"
+            ));
         }
-        self.parse_filters(filter);
-        // Anybody can send bytes that are no HTTP; actix-http calls each an error.
-        if !filter.contains("actix_http") {
-            self.filter_module("actix_http::h1::dispatcher", log::LevelFilter::Off);
-        }
-        Ok(())
     }
+    Ok(())
 }
 
 fn write_json(formatter: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {

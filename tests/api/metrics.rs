@@ -117,7 +117,7 @@ fn health_is_told_on_both_listeners() {
     }
     for url in [server.url("/readyz?verbose"), server.management_url("/readyz?verbose")] {
         let text = http::get(&url).expect_status(200).text();
-        for check in ["grant_store", "sql", "lease", "witness", "running"] {
+        for check in ["redis", "sql", "lease", "witness", "running"] {
             assert!(text.contains(&format!("[+]{check} ok\n")), "{text}");
         }
         assert!(text.ends_with("ready\n"), "{text}");
@@ -135,7 +135,7 @@ fn a_store_that_is_gone_is_named_and_its_errors_are_counted() {
     api.introspect_str(server, token.as_str()).expect_status(503);
     server.wait_until_ready(false, Duration::from_secs(5));
     let verbose = http::get(&server.management_url("/readyz?verbose")).expect_status(503).text();
-    assert!(verbose.contains("[-]grant_store failed: ") && verbose.contains("[+]sql ok"), "{verbose}");
+    assert!(verbose.contains("[-]redis failed: ") && verbose.contains("[+]sql ok"), "{verbose}");
     assert!(verbose.ends_with("not ready\n"), "{verbose}");
     http::get(&server.url("/livez")).expect_status(200);
     let after = scrape(server);
@@ -143,13 +143,13 @@ fn a_store_that_is_gone_is_named_and_its_errors_are_counted() {
         "symbolon_introspections_total{result=\"unavailable\"}",
         "symbolon_store_errors_total{operation=\"load\"}",
         "symbolon_http_requests_total{endpoint=\"introspect\",status=\"503\"}",
-        "symbolon_check_failing{check=\"grant_store\"}",
+        "symbolon_check_failing{check=\"redis\"}",
     ] {
         assert!(value(&after, name) > value(&before, name), "{name} stands still");
     }
     deployment.redis().thaw();
     server.wait_until_ready(true, Duration::from_secs(10));
     wait::until_true("the gauge falls", Duration::from_secs(5), || {
-        value(&scrape(server), "symbolon_check_failing{check=\"grant_store\"}") < 0.5
+        value(&scrape(server), "symbolon_check_failing{check=\"redis\"}") < 0.5
     });
 }

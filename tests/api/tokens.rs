@@ -202,9 +202,9 @@ fn revoke_reads_standard_input_and_files_and_reports_what_it_could_not_read() {
     let mixed = revoke_from(&deployment, &stdin, &["-", "--yes"]).expect_status(1);
     assert!(!api.introspect(server, &tokens[2]).active(), "a bad line does not save the good ones");
     let lines: Vec<&str> = mixed.stdout.lines().collect();
-    assert!(lines[0].starts_with("syr_this…  not revoked: "), "{}", mixed.stdout);
+    assert!(lines[0].starts_with("entry 1  not revoked: "), "{}", mixed.stdout);
     assert_eq!(lines[1], format!("{}  revoked", tokens[2].grant_id()));
-    assert!(!mixed.stdout.contains("NoTokenOfOurs"), "{}", mixed.stdout);
+    assert!(!mixed.stdout.contains("syr_this"), "{}", mixed.stdout);
     let document = revoke_from(&deployment, &stdin, &["-", "--yes", "--json"]).expect_status(1).json();
     assert_eq!(document["grants"][0]["revoked"], false);
     assert!(document["grants"][0]["error"].as_str().unwrap().contains("only digits and letters"));

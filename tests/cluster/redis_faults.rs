@@ -51,9 +51,9 @@ fn stays_honest_without_redis(scene: &Scene, live: &Token) {
         let junk = scene.api.introspect_request(server, "sya_junk").limit(PROMISED).send();
         assert_eq!(said(&junk), Said::Inactive, "junk needs no store");
         let ready = readiness(server).expect_status(503).text();
-        assert!(ready.contains("[-]grant_store failed"), "{ready}");
+        assert!(ready.contains("[-]redis failed"), "{ready}");
         assert!(ready.contains("[+]sql ok"), "{ready}");
-        assert!(check_failing(server, "grant_store"));
+        assert!(check_failing(server, "redis"));
     }
 }
 
@@ -225,7 +225,7 @@ fn a_redis_without_memory_refuses_mints_and_still_answers_truly() {
         assert_unavailable(&answer);
         server.wait_until_ready(false, 2 * PROMISED);
         let ready = readiness(server).expect_status(503).text();
-        assert!(ready.contains("[-]grant_store failed") && ready.contains("memory"), "{ready}");
+        assert!(ready.contains("[-]redis failed") && ready.contains("memory"), "{ready}");
         assert_alive(server);
     }
     // Reading needs no memory, and revoking needs no Redis.
@@ -351,7 +351,7 @@ fn s4_a_redis_that_may_evict_tokens_is_not_ready_and_says_why() {
             server.wait_until_ready(false, PROMISED);
             let ready = readiness(server).expect_status(503).text();
             assert!(ready.contains(policy) && ready.contains("noeviction"), "{ready}");
-            assert!(check_failing(server, "grant_store"));
+            assert!(check_failing(server, "redis"));
             assert_alive(server);
         }
         redis.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);

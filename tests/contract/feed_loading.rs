@@ -19,7 +19,7 @@ use crate::databases::{
 use crate::stores::new_id;
 
 /// How much longer than its longest token a token key is needed.
-const KEY_SLACK: Duration = Duration::from_secs(600);
+const KEY_SLACK: Duration = Duration::from_secs(3600 + 600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 cases!(Kind: postgres = Postgres, sqlite = Sqlite => {

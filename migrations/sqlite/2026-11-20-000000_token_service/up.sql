@@ -23,11 +23,11 @@ CREATE TABLE changes (
 );
 -- A grant is revoked once; asking again finds the row that is there.
 CREATE UNIQUE INDEX changes_revoked_grant ON changes (target) WHERE kind = 'revoke-grant';
--- Retention finds what is old, and loading what is still needed, without reading the rest. Only
--- revocations have an end.
+-- Retention finds what is old, and loading what is still needed, without reading the rest:
+-- revocations are most of it.
 CREATE INDEX changes_recorded_at ON changes (recorded_at, number);
 CREATE INDEX changes_ends_at ON changes (ends_at) WHERE ends_at IS NOT NULL;
-CREATE INDEX changes_endless ON changes (number) WHERE ends_at IS NULL;
+CREATE INDEX changes_but_revocations ON changes (number) WHERE kind <> 'revoke-grant';
 
 -- The newest kill of each set of grants. Numbers only grow, and outlive what they name.
 CREATE TABLE kills (

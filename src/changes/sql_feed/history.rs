@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::sequence::{insert, move_head, note_key_use};
-use super::{Projection, SqlFeed, chain_value, feed_row, number, stored};
+use super::{Projection, SqlFeed, chain_value, feed_row, not_a_revocation, number, stored};
 use crate::changes::change::{Change, Entry, REVOKE_GRANT, RecordedChange};
 use crate::changes::store::{FeedError, Head, History, RevocationPage};
 use crate::domain::clock::Timestamp;
@@ -112,6 +112,7 @@ async fn purge_round(conn: &mut Connection, own: i64, keep: i64) -> Result<usize
     let Some(mark) = purge_mark(conn, horizon).await? else { return Ok(0) };
     let limit = i64::try_from(PURGE_ROUND).unwrap_or(i64::MAX);
     let endless = changes::table
+        .filter(not_a_revocation())
         .filter(changes::ends_at.is_null())
         .filter(changes::number.le(mark))
         .order(changes::number)

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::history::CLOCK_SLACK;
-use super::{FeedRow, Projection, SqlFeed, feed_row, number};
+use super::{FeedRow, Projection, SqlFeed, feed_row, not_a_revocation, number};
 use crate::changes::change::{KINDS, KillScope, REVOKE_GRANT};
 use crate::changes::replica::MAX_LEASE;
 use crate::changes::revoked::RevokedGrants;
@@ -58,11 +58,10 @@ impl<P: Projection> SqlFeed<P> {
     }
 }
 
-/// A change that a newer version recorded: what it did cannot be seen in what is loaded. (Only
-/// revocations have an end, and there are many of them.)
+/// A change that a newer version recorded: what it did cannot be seen in what is loaded.
 async fn unknown_kind(conn: &mut Connection) -> Result<Option<CannotApply>, SqlError> {
     let query = changes::table
-        .filter(changes::ends_at.is_null())
+        .filter(not_a_revocation())
         .filter(changes::kind.ne_all(KINDS))
         .order(changes::number)
         .select((changes::number, changes::kind));

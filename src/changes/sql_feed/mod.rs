@@ -139,6 +139,11 @@ impl ChangeRow {
     }
 }
 
+/// Every change but revocations, in the very words of the index that leaves those out.
+fn not_a_revocation() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
+    diesel::dsl::sql("kind <> 'revoke-grant'")
+}
+
 fn number(stored: i64) -> Result<ChangeNumber, SqlError> {
     u64::try_from(stored).map(ChangeNumber::new).map_err(SqlError::unintelligible)
 }
