@@ -15,7 +15,7 @@ use crate::support::actors::Token;
 use crate::support::cli;
 use crate::support::deployment::Plan;
 use crate::support::process::Signal;
-use crate::support::symbolon::{Environment, Server, ServerConfig};
+use crate::support::symbolon::{Environment, Server, ServerConfig, WaitFor};
 use crate::support::{ports, scratch, wait};
 
 /// "Stops within 2 s of SIGTERM or Ctrl-C"
@@ -288,4 +288,37 @@ fn a_token_key_is_made_once_and_readable_by_its_owner_alone() {
     assert_eq!(fs::read(&path).expect("the key is there"), key);
     assert_eq!(fs::metadata(&path).expect("the key is there").permissions().mode() & 0o777, 0o600);
     assert_eq!(ask(&scene.api, scene.replica(0), &live), Said::Active);
+}
+
+#[test]
+fn restoring_only_the_database_of_the_two_embedded_files_is_noticed_and_answered_by_nobody() {
+    let scene = Scene::of(Plan::embedded());
+    let server = scene.replica(0);
+    let directory = scene.deployment.data_dir();
+    let database = |suffix: &str| directory.join(format!("symbolon.sqlite3{suffix}"));
+    let token = scene.live_token();
+    server.terminate();
+    let before = fs::read(database("")).expect("the database can be read");
+    server.restart();
+    scene.deployment.cli(&["revoke", "--everything", "--yes"]).success();
+    assert_eq!(ask(&scene.api, server, &token), Said::Inactive);
+    // The grant store must have heard of it, as it does within a second.
+    thread::sleep(Duration::from_millis(1500));
+    server.terminate();
+    for suffix in ["-wal", "-shm"] {
+        fs::remove_file(database(suffix)).ok();
+    }
+    fs::write(database(""), before).expect("the database can be restored");
+    let restored = ServerConfig::serve().envs(scene.deployment.environment()).wait_for(WaitFor::Liveness);
+    let server = &Server::start(&restored);
+    wait::until_true("it says what happened", SOON, || {
+        server.stderr().contains("has lost commits") && server.stderr().contains("symbolon recover")
+    });
+    for _ in 0..20 {
+        assert_eq!(ask(&scene.api, server, &token), Said::Unavailable, "a dead token answers active");
+    }
+    scene.deployment.cli(&["recover", "--yes"]).success();
+    server.wait_until_ready(true, SOON);
+    assert_eq!(ask(&scene.api, server, &token), Said::Inactive);
+    assert!(try_mint(&scene.app, server).is_some());
 }

@@ -22,5 +22,6 @@ mod scene;
 mod sql_faults;
 mod stop;
 mod storm;
+mod tls;
 mod token_keys;
 mod two_replicas;
