@@ -3,6 +3,9 @@
 //! A server that answers a POST without reading its body must close the connection, which costs
 //! every well-behaved caller behind the same load balancer a new one.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use actix_web::dev;
@@ -32,7 +35,14 @@ const BROKEN: OAuthError = OAuthError::InvalidRequest("the request body could no
 /// # Errors
 /// When it is longer, broken off, or too slow.
 pub async fn read(mut payload: Payload) -> Result<Bytes, OAuthError> {
-    let read = tokio::time::timeout(PATIENCE, collect(&mut payload)).await.unwrap_or(Err(LATE));
+    let read = {
+        let mut collecting = pin!(collect(&mut payload));
+        // Most bodies are there already, and need no timer.
+        match poll_fn(|context| Poll::Ready(collecting.as_mut().poll(context))).await {
+            Poll::Ready(read) => read,
+            Poll::Pending => tokio::time::timeout(PATIENCE, collecting).await.unwrap_or(Err(LATE)),
+        }
+    };
     if read.is_err() {
         // What is left of a chunked body whose reader is gone would be drained without end. While
         // the reader is there, the connection is closed after the answer instead.

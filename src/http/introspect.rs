@@ -19,7 +19,7 @@ pub(super) const KNOWN: Known = &[
 pub(super) const TOKEN_MISSING: OAuthError = OAuthError::InvalidRequest("token is missing");
 
 pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerState>) -> HttpResponse {
-    observe(&state.shared, "introspect", async {
+    observe(&state.shared, &state.shared.endpoints.introspect, async {
         let form = form::read(&request, payload, KNOWN).await?;
         let credentials = basic::credentials(&request, &form)?;
         let token = form.bytes("token").ok_or(TOKEN_MISSING)?;

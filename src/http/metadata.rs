@@ -13,7 +13,7 @@ use crate::oauth::OAuthError;
 pub const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
 
 pub async fn get(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> HttpResponse {
-    observe(&state.shared, "metadata", async {
+    observe(&state.shared, &state.shared.endpoints.metadata, async {
         body::check_uri(&request)?;
         transport::require_confidential(&request)?;
         let issuer_path = request.path().strip_prefix(WELL_KNOWN).unwrap_or_default();

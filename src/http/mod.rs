@@ -44,6 +44,7 @@ pub struct SharedState {
     pub clock: Arc<dyn Clock>,
     pub trusted_proxies: Vec<IpNet>,
     pub health: Health,
+    pub endpoints: observe::Endpoints,
     pub request_ids: observe::RequestIds,
     pub complaints: observe::Complaints,
 }
@@ -57,11 +58,13 @@ impl SharedState {
         entropy: &dyn crate::domain::entropy::Entropy,
     ) -> Result<Self, crate::domain::entropy::EntropyUnavailable> {
         let request_ids = observe::RequestIds::new(entropy)?;
+        let endpoints = observe::Endpoints::new(&metrics);
         Ok(Self {
             metrics,
             clock,
             trusted_proxies,
             health,
+            endpoints,
             request_ids,
             complaints: observe::Complaints::default(),
         })

@@ -11,6 +11,7 @@ use super::{SharedState, respond};
 use crate::domain::clock::BootTime;
 use crate::domain::entropy::{self, Entropy, EntropyUnavailable};
 use crate::oauth::OAuthError;
+use crate::telemetry::{EndpointMetrics, Metrics};
 
 /// Makes request ids: unique over replicas and restarts, and cheap.
 pub struct RequestIds {
@@ -28,10 +29,34 @@ impl RequestIds {
     }
 }
 
+/// The endpoints, as they are counted.
+pub struct Endpoints {
+    pub token: EndpointMetrics,
+    pub introspect: EndpointMetrics,
+    pub revoke: EndpointMetrics,
+    pub metadata: EndpointMetrics,
+    pub openapi: EndpointMetrics,
+    /// Addresses and methods that are not served.
+    pub other: EndpointMetrics,
+}
+
+impl Endpoints {
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        Self {
+            token: metrics.endpoint("token"),
+            introspect: metrics.endpoint("introspect"),
+            revoke: metrics.endpoint("revoke"),
+            metadata: metrics.endpoint("metadata"),
+            openapi: metrics.endpoint("openapi"),
+            other: metrics.endpoint("other"),
+        }
+    }
+}
+
 /// Runs a handler and renders what comes of it.
 pub async fn observe(
     shared: &SharedState,
-    endpoint: &'static str,
+    endpoint: &EndpointMetrics,
     handler: impl Future<Output = Result<HttpResponse, OAuthError>>,
 ) -> HttpResponse {
     let began = shared.clock.boot();
@@ -41,13 +66,11 @@ pub async fn observe(
     let mut response = match outcome {
         Ok(response) => response,
         Err(error) => {
-            shared.complaints.log(endpoint, &request_id, &error, began);
+            shared.complaints.log(endpoint.name, &request_id, &error, began);
             respond::error(&error)
         }
     };
-    let metrics = &shared.metrics;
-    metrics.requests.with_label_values(&[endpoint, response.status().as_str()]).inc();
-    metrics.request_seconds.with_label_values(&[endpoint]).observe(took.as_secs_f64());
+    endpoint.observe(response.status().as_u16(), took);
     if let Ok(value) = HeaderValue::try_from(request_id) {
         response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
     }

@@ -10,7 +10,7 @@ use super::observe::observe;
 use super::{WorkerState, body, transport};
 
 pub async fn get(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> HttpResponse {
-    observe(&state.shared, "openapi", async {
+    observe(&state.shared, &state.shared.endpoints.openapi, async {
         body::check_uri(&request)?;
         transport::require_confidential(&request)?;
         Ok(HttpResponse::Ok()

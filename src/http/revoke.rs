@@ -11,7 +11,7 @@ use crate::oauth::OAuthError;
 use crate::oauth::revoke::Revocation;
 
 pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerState>) -> HttpResponse {
-    observe(&state.shared, "revoke", async {
+    observe(&state.shared, &state.shared.endpoints.revoke, async {
         let form = form::read(&request, payload, KNOWN).await?;
         let credentials = basic::credentials(&request, &form)?;
         let token = form.bytes("token").ok_or(TOKEN_MISSING)?;

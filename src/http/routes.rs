@@ -83,7 +83,7 @@ async fn refuse(request: HttpRequest, payload: Payload, error: OAuthError) -> Ht
         Err(error)
     };
     match shared(&request) {
-        Some(shared) => observe(shared, "other", refusal).await,
+        Some(shared) => observe(shared, &shared.endpoints.other, refusal).await,
         None => respond::error(&OAuthError::NotFound),
     }
 }

@@ -27,7 +27,7 @@ const KNOWN: Known = &[
 ];
 
 pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerState>) -> HttpResponse {
-    observe(&state.shared, "token", async {
+    observe(&state.shared, &state.shared.endpoints.token, async {
         let form = form::read(&request, payload, KNOWN).await?;
         let token_request = parse(&request, &form)?;
         let issued = state.server.issue(&token_request).await?;

@@ -276,17 +276,17 @@ impl Workers {
     }
 
     fn grants(&self, store_timeout: Duration) -> Arc<dyn GrantStore> {
-        let inner: Arc<dyn GrantStore> = match &self.stores.grants {
-            GrantBackend::Sqlite(grants) => Arc::new(grants.clone()),
+        let (inner, is_prompt): (Arc<dyn GrantStore>, bool) = match &self.stores.grants {
+            GrantBackend::Sqlite(grants) => (Arc::new(grants.clone()), false),
             GrantBackend::Redis { url, .. } => {
                 let (link, supervisor) = Link::new(url, Arc::clone(&self.admission) as _, store_timeout);
                 tokio::spawn(supervisor);
                 self.links.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&link));
-                Arc::new(RedisGrants::new(link))
+                (Arc::new(RedisGrants::new(link)), true)
             }
         };
-        let (metrics, clock) = (self.shared.metrics.clone(), Arc::clone(&self.stores.clock));
-        Arc::new(ObservedGrants { inner, metrics, clock })
+        let clock = Arc::clone(&self.stores.clock);
+        Arc::new(ObservedGrants::new(inner, &self.shared.metrics, clock, is_prompt))
     }
 }
 

@@ -1,26 +1,47 @@
 //! Metrics in Prometheus' text format. No label holds anything that a caller chose.
 
+use std::time::Duration;
+
 use prometheus::{
-    Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder,
+    Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry, TextEncoder,
 };
 
 /// From a tenth of a millisecond to ten seconds.
 const SECONDS: [f64; 16] =
     [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// The metrics of one endpoint, looked up once and not at every request.
+pub struct EndpointMetrics {
+    pub name: &'static str,
+    requests: IntCounterVec,
+    answered: IntCounter,
+    seconds: Histogram,
+}
+
+impl EndpointMetrics {
+    /// Counts an answer and how long it took.
+    pub fn observe(&self, status: u16, took: Duration) {
+        self.seconds.observe(took.as_secs_f64());
+        match status {
+            200 => self.answered.inc(),
+            status => self.requests.with_label_values(&[self.name, &status.to_string()]).inc(),
+        }
+    }
+}
+
 /// Everything that is measured.
 #[derive(Clone)]
 pub struct Metrics {
     registry: Registry,
-    pub requests: IntCounterVec,
-    pub request_seconds: HistogramVec,
+    requests: IntCounterVec,
+    request_seconds: HistogramVec,
     pub tokens_issued: IntCounterVec,
     pub introspections: IntCounterVec,
     pub revocations: IntCounterVec,
     pub acknowledgement_seconds: Histogram,
-    pub store_seconds: HistogramVec,
-    pub store_errors: IntCounterVec,
+    store_seconds: HistogramVec,
+    store_errors: IntCounterVec,
     pub lease_remaining_seconds: Gauge,
     pub feed_position: IntGauge,
     pub feed_lag: IntGauge,
@@ -127,6 +148,21 @@ impl Metrics {
         })
     }
 
+    /// How long an operation of the grant store takes, and how often it fails.
+    pub fn store_operation(&self, name: &str) -> (Histogram, IntCounter) {
+        (self.store_seconds.with_label_values(&[name]), self.store_errors.with_label_values(&[name]))
+    }
+
+    /// The metrics of the endpoint with this name.
+    pub fn endpoint(&self, name: &'static str) -> EndpointMetrics {
+        EndpointMetrics {
+            name,
+            requests: self.requests.clone(),
+            answered: self.requests.with_label_values(&[name, "200"]),
+            seconds: self.request_seconds.with_label_values(&[name]),
+        }
+    }
+
     /// The text that a scraper reads.
     ///
     /// # Errors
@@ -145,7 +181,7 @@ mod tests {
     #[test]
     fn every_metric_has_a_name_of_its_own_and_is_rendered() {
         let metrics = Metrics::new().unwrap();
-        metrics.requests.with_label_values(&["token", "200"]).inc();
+        metrics.endpoint("token").observe(200, Duration::from_millis(1));
         let text = String::from_utf8(metrics.render().unwrap()).unwrap();
         assert!(text.contains("symbolon_http_requests_total{endpoint=\"token\",status=\"200\"} 1"));
         assert!(text.contains("symbolon_lease_remaining_seconds"));

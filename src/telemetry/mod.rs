@@ -3,4 +3,6 @@
 pub mod logging;
 pub mod metrics;
 
-pub use self::metrics::Metrics;
+pub use prometheus::{Histogram, IntCounter};
+
+pub use self::metrics::{EndpointMetrics, Metrics};
