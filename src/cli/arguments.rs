@@ -338,7 +338,13 @@ fn add_settings(command: clap::Command, shown: bool) -> clap::Command {
     free.fold(command, |command, (setting, order)| {
         let default = setting.default.filter(|text| !text.is_empty());
         let default = default.map(|text| format!(" [default: {text}]")).unwrap_or_default();
-        let help = format!("{} [{}]{default}", setting.help, setting.variable());
+        let variable = setting.variable();
+        let source = match setting.secret {
+            // A flag shows in the process list, a variable to whoever may read the environment.
+            true => format!("{variable}, or {variable}_FILE naming a file, which is better"),
+            false => variable,
+        };
+        let help = format!("{} [{source}]{default}", setting.help);
         command.arg(
             Arg::new(setting_id(setting))
                 .long(setting.flag())

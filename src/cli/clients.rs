@@ -111,6 +111,10 @@ fn run_create(create: CreateClient, context: &Context, output: &Output) -> Resul
     // Handed over before the wait: it cannot be shown again.
     output.result(&format!("{}\n{note}", table(&rows)), &result)?;
     output.progress(&confirmations(&context.settle(recorded, output)?));
+    if client.grant_types.is_empty() {
+        output
+            .progress("note: it has no grant type and can get no token; see: symbolon client update --grant");
+    }
     warn_of_orphans(&client, context, output)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -326,8 +326,16 @@ async fn transaction<T>(
         (Isolation::ReadSnapshot | Isolation::LoadSnapshot, Connection::Postgres(_)) => {
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
         }
-        (Isolation::WriteSnapshot, Connection::Postgres(_)) => "BEGIN ISOLATION LEVEL REPEATABLE READ",
-        (Isolation::Write, Connection::Postgres(_)) => "BEGIN ISOLATION LEVEL READ COMMITTED",
+        // What the promises rest on is said again here: a pooler between may have dropped what was
+        // said when the connection was made.
+        (Isolation::WriteSnapshot, Connection::Postgres(_)) => concat!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL synchronous_commit = on; ",
+            "SET LOCAL idle_in_transaction_session_timeout = '1s'"
+        ),
+        (Isolation::Write, Connection::Postgres(_)) => concat!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = on; ",
+            "SET LOCAL idle_in_transaction_session_timeout = '1s'"
+        ),
     };
     if let Err(error) = conn.batch(begin).await {
         return (Err(error), false);
