@@ -28,7 +28,7 @@ pub use self::acknowledge::{Acknowledgement, Acknowledger, Recorded, Standing};
 pub use self::change::{Actor, Change, Entry, KillScope, RecordedChange};
 pub use self::feed::{ChangeFeed, NoLease};
 pub use self::published::Published;
-pub use self::replica::{MAX_LEASE, Replica, ReplicaParts, WitnessPassed};
+pub use self::replica::{Replica, ReplicaParts, WitnessPassed};
 pub use self::revoked::RevokedGrants;
 pub use self::sequence::Sequence;
 pub use self::snapshot::{CannotApply, Kills, Snapshot};

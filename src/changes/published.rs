@@ -3,23 +3,20 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::watch;
 
 use super::snapshot::Snapshot;
 use crate::domain::clock::BootTime;
-use crate::domain::position::ChangeNumber;
 
 /// Holds the newest snapshot. Written by the replica's one lease task; read by everybody.
 pub struct Published<V> {
     newest: ArcSwapOption<Snapshot<V>>,
     /// Held while one replaces it, so that it is compared and replaced in one step.
     writer: Mutex<()>,
-    position: watch::Sender<ChangeNumber>,
 }
 
 impl<V> Default for Published<V> {
     fn default() -> Self {
-        Self { newest: ArcSwapOption::empty(), writer: Mutex::default(), position: watch::Sender::default() }
+        Self { newest: ArcSwapOption::empty(), writer: Mutex::default() }
     }
 }
 
@@ -27,11 +24,6 @@ impl<V: Clone> Published<V> {
     /// The newest snapshot, whether or not its lease still runs; `None` before the first.
     pub fn newest(&self) -> Option<Arc<Snapshot<V>>> {
         self.newest.load_full()
-    }
-
-    /// Shows when the position moves.
-    pub fn watch(&self) -> watch::Receiver<ChangeNumber> {
-        self.position.subscribe()
     }
 
     /// Replaces the snapshot. Positions never go back: an older one is not published, and the
@@ -45,7 +37,6 @@ impl<V: Clone> Published<V> {
         }
         let snapshot = Arc::new(snapshot);
         self.newest.store(Some(Arc::clone(&snapshot)));
-        self.position.send_replace(snapshot.position.number);
         snapshot
     }
 

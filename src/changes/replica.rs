@@ -14,14 +14,11 @@ use super::change::RecordedChange;
 use super::published::Published;
 use super::store::{FeedError, FeedStore, Incarnation, Publish, Renewal, ReplicaRow, Replicas};
 use crate::domain::base62;
-use crate::domain::clock::{BootTime, Clock, Timestamp};
+use crate::domain::clock::{BootTime, CLOCK_SLACK, Clock};
 use crate::domain::entropy::{self, Entropy};
 use crate::domain::position::{ChangeNumber, Position};
 use crate::domain::token_key::TokenKeys;
 use crate::sql::SqlError;
-
-/// The longest lease: nobody should wait longer for a replica that died.
-pub const MAX_LEASE: Duration = Duration::from_secs(3600);
 
 /// How far a wall clock may go back unnoticed: less than the time that revocations are remembered
 /// beyond their grant's end.
@@ -309,9 +306,7 @@ impl<V: Clone + Send + Sync + 'static> Replica<V> {
             self.checkpoints.pop_front();
         }
         let mut next = newest.as_ref().clone();
-        // A minute more than the grant's end, for the clocks of replicas differ.
-        let ended = self.parts.clock.now().unix_seconds().saturating_sub(60);
-        next.revoked.prune(floor, Timestamp::from_unix_seconds(ended));
+        next.revoked.prune(floor, self.parts.clock.now() - CLOCK_SLACK);
         next.memory_floor = floor;
         self.parts.published.publish(next);
         set_back

@@ -6,8 +6,9 @@ use tokio::runtime::Runtime;
 
 use super::{CliError, Output};
 use crate::admin::{Admin, AdminError};
-use crate::changes::{Acknowledgement, Actor, MAX_LEASE, Recorded, Standing};
+use crate::changes::{Acknowledgement, Actor, Recorded, Standing};
 use crate::config::{Config, Sources};
+use crate::domain::clock::MAX_LEASE;
 use crate::sql::migrations::SchemaState;
 use crate::startup::{self, Stores};
 use crate::telemetry::logging;

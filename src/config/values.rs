@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{ConfigError, LogFormat, SETTINGS, Secret, Setting, Sources};
+use crate::domain::clock::MAX_LEASE;
 use crate::domain::duration;
 
 /// No token outlives ten years: longer is a slip of the pen.
@@ -140,11 +141,11 @@ pub(super) fn at_least_a_second(text: &str) -> Result<Duration, String> {
 
 /// The longest lease is also the longest that an acknowledgement may wait for a replica that died.
 pub(super) fn lease(text: &str) -> Result<Duration, String> {
-    let duration = at_least_a_second(text)?;
-    if duration > Duration::from_secs(3600) {
-        return Err(format!("is {text}, it must be 1h or less"));
+    let lease = at_least_a_second(text)?;
+    if lease > MAX_LEASE {
+        return Err(format!("is {text}, it must be {} or less", duration::format(MAX_LEASE)));
     }
-    Ok(duration)
+    Ok(lease)
 }
 
 pub(super) fn lifetime(text: &str) -> Result<Duration, String> {

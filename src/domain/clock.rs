@@ -41,11 +41,27 @@ impl Sub for Timestamp {
     }
 }
 
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+
+    /// Whole seconds are taken away; a difference beyond the range stays at its end.
+    fn sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)))
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
+
+/// How much longer than its end something counts as needed: the wall clocks of replicas differ, and
+/// whose is ahead must not forget what another still answers for.
+pub const CLOCK_SLACK: Duration = Duration::from_secs(60);
+
+/// The longest lease: also the longest that anybody waits for a replica that died.
+pub const MAX_LEASE: Duration = Duration::from_secs(3600);
 
 /// Time since the machine booted, suspension included (`CLOCK_BOOTTIME`).
 ///

@@ -8,6 +8,8 @@ pub mod record;
 pub mod redis;
 pub mod sqlite;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 pub use self::record::{AccessToken, EncodedRecord, GrantRecord, MalformedRecord};
@@ -15,6 +17,15 @@ use crate::domain::clock::Timestamp;
 use crate::domain::identifier::GrantId;
 use crate::domain::position::{ChangeNumber, Position};
 pub use crate::domain::store::{StoreError, Witness};
+
+/// How much longer than a grant a store keeps its record: it goes by its own clock, and a record
+/// that goes too early would end a live token.
+const KEEP_PAST_END: Duration = Duration::from_secs(5);
+
+/// When a store may delete the record of a grant that ends at `expires_at`, in Unix seconds.
+fn kept_until(expires_at: Timestamp) -> i64 {
+    (expires_at + KEEP_PAST_END).unix_seconds()
+}
 
 /// Where grant records are kept. Each method is atomic on one key.
 ///

@@ -2,21 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::{EncodedRecord, GrantStore, StoreError, Witness};
+use super::{EncodedRecord, GrantStore, StoreError, Witness, kept_until};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::identifier::GrantId;
 use crate::domain::position::Position;
 use crate::sql::schema::{grants, witness};
 use crate::sql::{Database, SqlError, on};
 
-/// How much longer than a grant its record may be read, as in Redis.
-const KEEP_PAST_END: Duration = Duration::from_secs(5);
 /// Ended records are deleted once in so many inserts.
 const SWEEP_EVERY: u64 = 256;
 
@@ -41,10 +38,6 @@ impl SqliteGrants {
         let set = self.database.write(move |conn| Box::pin(set_witness(conn, position)));
         set.await.map_err(StoreError::new)
     }
-}
-
-fn end(expires_at: Timestamp) -> i64 {
-    (expires_at + KEEP_PAST_END).unix_seconds()
 }
 
 #[async_trait]
@@ -86,7 +79,7 @@ impl GrantStore for SqliteGrants {
                 let query = diesel::insert_into(grants::table).values((
                     grants::id.eq(id.as_bytes().to_vec()),
                     grants::record.eq(record),
-                    grants::expires_at.eq(end(expires_at)),
+                    grants::expires_at.eq(kept_until(expires_at)),
                 ));
                 match on!(conn, c => query.execute(c).await).map_err(SqlError::from) {
                     Ok(_) => Ok(true),
@@ -114,7 +107,7 @@ impl GrantStore for SqliteGrants {
                     .filter(grants::record.eq(expected))
                     .filter(grants::expires_at.gt(now));
                 let query = diesel::update(row)
-                    .set((grants::record.eq(record), grants::expires_at.eq(end(expires_at))));
+                    .set((grants::record.eq(record), grants::expires_at.eq(kept_until(expires_at))));
                 Ok(on!(conn, c => query.execute(c).await)? == 1)
             })
         });

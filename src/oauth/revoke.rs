@@ -6,11 +6,9 @@ use super::AuthorizationServer;
 use super::client_authentication::{Caller, PresentedCredentials};
 use super::error::OAuthError;
 use crate::changes::{Actor, Change, Entry, Recorded};
+use crate::domain::clock::CLOCK_SLACK;
 use crate::domain::token::{TokenKind, TokenString};
 use crate::grants::GrantRecord;
-
-/// How long a token counts as alive after its end: the clocks of replicas differ.
-const CLOCK_SLACK: Duration = Duration::from_secs(60);
 
 /// What became of a revocation.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -22,8 +22,6 @@ const PAGE: i64 = 2000;
 const PURGE_ROUND: usize = 5000;
 /// How far `recover` jumps beyond every number that is known to have existed.
 const JUMP: u64 = 1 << 32;
-/// How much longer than a grant its revocation is kept: the clocks of replicas differ.
-pub(super) const CLOCK_SLACK: i64 = 60;
 
 #[async_trait]
 impl<P: Projection> History for SqlFeed<P> {

@@ -5,14 +5,12 @@ use std::time::Duration;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::history::CLOCK_SLACK;
 use super::{FeedRow, Projection, SqlFeed, feed_row, not_a_revocation, number};
 use crate::changes::change::{KINDS, KillScope, REVOKE_GRANT};
-use crate::changes::replica::MAX_LEASE;
 use crate::changes::revoked::RevokedGrants;
 use crate::changes::snapshot::{CannotApply, Kills, Snapshot};
 use crate::changes::store::FeedError;
-use crate::domain::clock::{BootTime, Timestamp};
+use crate::domain::clock::{BootTime, CLOCK_SLACK, MAX_LEASE, Timestamp};
 use crate::domain::identifier::GrantId;
 use crate::domain::position::ChangeNumber;
 use crate::domain::token_key::{KeyFingerprint, TokenKeys};
@@ -73,7 +71,7 @@ async fn unknown_kind(conn: &mut Connection) -> Result<Option<CannotApply>, SqlE
 async fn revoked(conn: &mut Connection, now: Timestamp) -> Result<RevokedGrants, SqlError> {
     let query = changes::table
         .filter(changes::kind.eq(REVOKE_GRANT))
-        .filter(changes::ends_at.ge(now.unix_seconds() - CLOCK_SLACK))
+        .filter(changes::ends_at.ge((now - CLOCK_SLACK).unix_seconds()))
         .select((changes::target, changes::ends_at.assume_not_null(), changes::number));
     let rows = on!(conn, c => query.load::<(String, i64, i64)>(c).await)?;
     let mut revoked = RevokedGrants::default();

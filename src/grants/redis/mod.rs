@@ -12,7 +12,6 @@ mod control;
 mod link;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::Script;
@@ -20,13 +19,9 @@ use redis::Script;
 pub use self::connector::{Connector, RedisUrl};
 pub use self::control::{ControlPool, MAX_CLOCK_SKEW, RedisHealth};
 pub use self::link::Link;
-use super::{EncodedRecord, GrantStore, StoreError, keys};
+use super::{EncodedRecord, GrantStore, StoreError, kept_until, keys};
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::GrantId;
-
-/// How much longer than a grant Redis keeps its record: Redis goes by its own clock, and a record
-/// that goes too early would end a live token.
-const KEEP_PAST_END: Duration = Duration::from_secs(5);
 
 const COMPARE_AND_SWAP: &str = "\
     if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end \
@@ -43,10 +38,6 @@ impl RedisGrants {
     pub fn new(link: Arc<Link>) -> Self {
         Self { link, compare_and_swap: Script::new(COMPARE_AND_SWAP) }
     }
-}
-
-fn expire_at(expires_at: Timestamp) -> i64 {
-    (expires_at + KEEP_PAST_END).unix_seconds()
 }
 
 #[async_trait]
@@ -66,7 +57,7 @@ impl GrantStore for RedisGrants {
     ) -> Result<bool, StoreError> {
         let mut set = redis::cmd("SET");
         set.arg(&keys::grant(id)).arg(record.as_bytes());
-        set.arg("NX").arg("EXAT").arg(expire_at(expires_at));
+        set.arg("NX").arg("EXAT").arg(kept_until(expires_at));
         let set: Option<String> = self.link.write(&set).await?;
         Ok(set.is_some())
     }
@@ -79,7 +70,7 @@ impl GrantStore for RedisGrants {
         expires_at: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut invocation = self.compare_and_swap.key(&keys::grant(id));
-        invocation.arg(expected.as_bytes()).arg(record.as_bytes()).arg(expire_at(expires_at));
+        invocation.arg(expected.as_bytes()).arg(record.as_bytes()).arg(kept_until(expires_at));
         let swapped: i64 = self.link.invoke(&invocation).await?;
         Ok(swapped == 1)
     }
