@@ -75,7 +75,7 @@ impl DirectoryView {
 
     /// Every scope token that an enabled resource server owns.
     pub fn scopes(&self) -> Scope {
-        self.resource_servers.owners.keys().cloned().collect()
+        self.resource_servers.owners.keys().collect()
     }
 }
 

@@ -8,6 +8,8 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::base62;
 use super::entropy::{self, Entropy, EntropyUnavailable};
 
@@ -59,7 +61,8 @@ fn generate(prefix: &str, entropy: &dyn Entropy) -> Result<Arc<str>, EntropyUnav
 macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(transparent)]
         pub struct $name(Arc<str>);
 
         impl $name {

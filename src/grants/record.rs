@@ -107,7 +107,7 @@ impl GrantRecord {
         put_varint(&mut bytes, self.born.get());
         put_timestamp(&mut bytes, self.expires_at);
         put_text(&mut bytes, self.client.as_str());
-        put_text(&mut bytes, &self.scope.to_string());
+        put_text(&mut bytes, self.scope.as_str());
         put_varint(&mut bytes, self.audience.len() as u64);
         for id in &self.audience {
             put_text(&mut bytes, id.as_str());

@@ -1,6 +1,8 @@
 //! HTTP Basic authentication as OAuth means it: id and secret are form-urlencoded first
 //! (RFC 6749 §2.3.1), and `client_secret_post` beside it.
 
+use std::borrow::Cow;
+
 use actix_web::HttpRequest;
 use actix_web::http::header;
 use base64::Engine as _;
@@ -55,14 +57,17 @@ fn parse(encoded: &[u8]) -> Option<PresentedCredentials> {
     let decoded = Zeroizing::new(STANDARD.decode(encoded.trim_ascii()).ok()?);
     let colon = decoded.iter().position(|byte| *byte == b':')?;
     let (id, secret) = decoded.split_at_checked(colon)?;
-    let id = String::from_utf8(form::decode(id)?).ok()?;
-    let secret = Zeroizing::new(form::decode(secret.get(1..)?)?);
-    std::str::from_utf8(&secret).ok()?;
+    let id = String::from_utf8(form::decode(id)?.into_owned()).ok()?;
+    let secret = match form::decode(secret.get(1..)?)? {
+        Cow::Borrowed(plain) => plain,
+        Cow::Owned(decoded) => &Zeroizing::new(decoded),
+    };
+    std::str::from_utf8(secret).ok()?;
     if id.contains('\0') {
         return None;
     }
     // An empty secret is none: it proves nothing.
-    let secret = (!secret.is_empty()).then(|| SecretDigest::of(&secret));
+    let secret = (!secret.is_empty()).then(|| SecretDigest::of(secret));
     Some(PresentedCredentials { id, secret })
 }
 

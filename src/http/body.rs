@@ -4,7 +4,7 @@
 //! every well-behaved caller behind the same load balancer a new one.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -37,10 +37,9 @@ const BROKEN: OAuthError = OAuthError::InvalidRequest("the request body could no
 pub async fn read(mut payload: Payload) -> Result<Bytes, OAuthError> {
     let read = {
         let mut collecting = pin!(collect(&mut payload));
-        // Most bodies are there already, and need no timer.
-        match poll_fn(|context| Poll::Ready(collecting.as_mut().poll(context))).await {
-            Poll::Ready(read) => read,
-            Poll::Pending => tokio::time::timeout(PATIENCE, collecting).await.unwrap_or(Err(LATE)),
+        match soon(collecting.as_mut()).await {
+            Some(read) => read,
+            None => tokio::time::timeout(PATIENCE, collecting).await.unwrap_or(Err(LATE)),
         }
     };
     if read.is_err() {
@@ -52,6 +51,23 @@ pub async fn read(mut payload: Payload) -> Result<Bytes, OAuthError> {
         });
     }
     read
+}
+
+/// What a future comes to now, or when it is asked once more. A body that came with its head is
+/// there by then, and not before: actix calls the handler between decoding the two. So most
+/// requests are spared a timer.
+async fn soon<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    let mut asked = false;
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if asked => Poll::Ready(None),
+        Poll::Pending => {
+            asked = true;
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await
 }
 
 /// # Errors

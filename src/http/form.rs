@@ -4,6 +4,7 @@
 //! the request. The authorization server MUST ignore unrecognized request parameters. Request and
 //! response parameters MUST NOT be included more than once."
 
+use std::borrow::Cow;
 use std::fmt;
 
 use actix_web::HttpRequest;
@@ -90,14 +91,15 @@ impl Form {
             let (name, value) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
             // A name that cannot be decoded is none that we know.
             let Some(name) = decode(name) else { continue };
-            let Some((name, occurs)) = known.iter().find(|(known, _)| known.as_bytes() == name) else {
+            let Some((name, occurs)) = known.iter().find(|(known, _)| known.as_bytes() == name.as_ref())
+            else {
                 continue;
             };
             if *occurs == Occurs::Once && form.pairs.iter().any(|(seen, _)| seen == name) {
                 return Err(DUPLICATE);
             }
             let value = match decode(value) {
-                Some(value) if *name == TOKEN || is_text(&value) => value,
+                Some(value) if *name == TOKEN || is_text(&value) => value.into_owned(),
                 // Bytes that no token has: it is nobody's.
                 None if *name == TOKEN => vec![0xff],
                 _ => return Err(MALFORMED),
@@ -131,7 +133,10 @@ fn is_text(bytes: &[u8]) -> bool {
 
 /// Undoes form-urlencoding (RFC 6749 Appendix B); `None` when a `%` is not followed by two
 /// hexadecimal digits.
-pub fn decode(encoded: &[u8]) -> Option<Vec<u8>> {
+pub fn decode(encoded: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if !encoded.iter().any(|byte| matches!(byte, b'+' | b'%')) {
+        return Some(Cow::Borrowed(encoded));
+    }
     let mut decoded = Vec::with_capacity(encoded.len());
     let mut rest = encoded;
     while let Some((byte, tail)) = rest.split_first() {
@@ -147,7 +152,7 @@ pub fn decode(encoded: &[u8]) -> Option<Vec<u8>> {
             byte => decoded.push(*byte),
         }
     }
-    Some(decoded)
+    Some(Cow::Owned(decoded))
 }
 
 #[cfg(test)]

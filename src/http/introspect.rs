@@ -30,7 +30,7 @@ pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerStat
             Err(OAuthError::Unavailable(_)) => "unavailable",
             Err(_) => "refused",
         };
-        state.shared.metrics.introspections.with_label_values(&[result]).inc();
+        state.shared.metrics.introspections.count(result);
         Ok(respond::json(answer?.to_json().map_err(respond::unrenderable)?))
     })
     .await

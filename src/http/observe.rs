@@ -1,5 +1,6 @@
 //! Around every handler: a request id, the metrics, and a log line where something went wrong.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix_web::HttpResponse;
@@ -24,8 +25,32 @@ impl RequestIds {
         Ok(Self { prefix: u32::from_be_bytes(entropy::random(entropy)?), next: AtomicU64::new(0) })
     }
 
-    fn next(&self) -> String {
-        format!("{:08x}-{:x}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed))
+    fn next(&self) -> RequestId {
+        let mut digits = [0; REQUEST_ID_DIGITS];
+        let (prefix, number) = digits.split_at_mut(2 * size_of::<u32>());
+        hex(u64::from(self.prefix), prefix);
+        hex(self.next.fetch_add(1, Ordering::Relaxed), number);
+        RequestId(digits)
+    }
+}
+
+/// Eight digits for the process, twelve for the request: enough for a century of requests.
+const REQUEST_ID_DIGITS: usize = 20;
+
+/// What a caller can quote, and a log line carries.
+struct RequestId([u8; REQUEST_ID_DIGITS]);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+/// Writes the low digits of a number.
+fn hex(mut number: u64, digits: &mut [u8]) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdef".get((number & 0xf) as usize).copied().unwrap_or(b'0');
+        number >>= 4;
     }
 }
 
@@ -71,7 +96,7 @@ pub async fn observe(
         }
     };
     endpoint.observe(response.status().as_u16(), took);
-    if let Ok(value) = HeaderValue::try_from(request_id) {
+    if let Ok(value) = HeaderValue::from_bytes(&request_id.0) {
         response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
     }
     if shared.health.is_stopping() {
@@ -90,13 +115,13 @@ pub struct Complaints {
 }
 
 impl Complaints {
-    fn log(&self, endpoint: &'static str, request_id: &str, error: &OAuthError, now: BootTime) {
+    fn log(&self, endpoint: &'static str, request_id: &RequestId, error: &OAuthError, now: BootTime) {
         let (kind, level, what) = match error {
             OAuthError::Unavailable(_) => (&self.failures, Level::Warn, "unavailable"),
             _ => (&self.refusals, Level::Info, "refused"),
         };
         let (level, unlogged) = kind.admit(now).map_or((Level::Debug, 0), |unlogged| (level, unlogged));
-        log::log!(level, endpoint = endpoint, request_id = request_id, unlogged = unlogged; "{what}: {error}");
+        log::log!(level, endpoint = endpoint, request_id:% = request_id, unlogged = unlogged; "{what}: {error}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Rendering: the one place that turns values and errors into responses.
 
 use actix_web::HttpResponse;
+use actix_web::http::header::HeaderValue;
 use actix_web::http::{StatusCode, header};
 use serde::Serialize;
 
@@ -22,9 +23,9 @@ struct ErrorBody {
 /// A JSON answer that nobody may keep (RFC 6749 §5.1, RFC 7662 §4).
 pub fn json(body: Vec<u8>) -> HttpResponse {
     HttpResponse::Ok()
-        .insert_header((header::CONTENT_TYPE, "application/json"))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .insert_header((header::PRAGMA, "no-cache"))
+        .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")))
+        .insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .insert_header((header::PRAGMA, HeaderValue::from_static("no-cache")))
         .body(body)
 }
 

@@ -26,7 +26,7 @@ pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerStat
             Err(OAuthError::Unavailable(_)) => "unavailable",
             Err(_) => "refused",
         };
-        metrics.revocations.with_label_values(&[result]).inc();
+        metrics.revocations.count(result);
         outcome?;
         // RFC 7009 §2.2: "The content of the response body is ignored by the client".
         Ok(HttpResponse::Ok()

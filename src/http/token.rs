@@ -32,7 +32,7 @@ pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerStat
         let token_request = parse(&request, &form)?;
         let issued = state.server.issue(&token_request).await?;
         let grant_type = token_request.grant_type.as_str();
-        state.shared.metrics.tokens_issued.with_label_values(&[grant_type]).inc();
+        state.shared.metrics.tokens_issued.count(grant_type);
         Ok(respond::json(issued.to_json().map_err(respond::unrenderable)?))
     })
     .await

@@ -1,5 +1,7 @@
 //! The introspection endpoint (RFC 7662): is this token good, here, now?
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::AuthorizationServer;
@@ -7,12 +9,16 @@ use super::client_authentication::PresentedCredentials;
 use super::error::OAuthError;
 use crate::directory::{ResourceServer, Snapshot};
 use crate::domain::clock::Timestamp;
+use crate::domain::identifier::{ClientId, ResourceIdentifier};
 use crate::domain::scope::Scope;
 use crate::domain::token::{TokenKind, TokenString};
 use crate::grants::{AccessToken, GrantRecord};
 
 /// The answer for every token that cannot be used here, whatever the reason.
 pub const INACTIVE: &[u8] = br#"{"active":false}"#;
+
+/// Room for an active answer of the usual length, in bytes.
+const TYPICAL_ANSWER: usize = 512;
 
 /// What a resource server is told about a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,16 +34,16 @@ pub enum Introspection {
 pub struct ActiveToken {
     active: bool,
     /// What the token may do now, at this resource server.
-    scope: String,
-    client_id: String,
+    scope: Scope,
+    client_id: ClientId,
     token_type: &'static str,
     exp: i64,
     iat: i64,
     nbf: i64,
     /// The client itself: no user's id can equal it.
-    sub: String,
+    sub: ClientId,
     aud: Audience,
-    iss: String,
+    iss: Arc<str>,
     jti: String,
 }
 
@@ -45,8 +51,8 @@ pub struct ActiveToken {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 enum Audience {
-    One(String),
-    Many(Vec<String>),
+    One(ResourceIdentifier),
+    Many(Vec<ResourceIdentifier>),
 }
 
 impl Introspection {
@@ -55,7 +61,11 @@ impl Introspection {
     pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
         match self {
             Self::Inactive => Ok(INACTIVE.to_vec()),
-            Self::Active(token) => serde_json::to_vec(token),
+            Self::Active(token) => {
+                let mut json = Vec::with_capacity(TYPICAL_ANSWER);
+                serde_json::to_writer(&mut json, token)?;
+                Ok(json)
+            }
         }
     }
 
@@ -93,7 +103,7 @@ impl AuthorizationServer {
         let known = self.feed.current()?;
         let now = self.feed.clock().now();
         let caller = match known.view.find_resource_server(caller.id.as_str()) {
-            Some(current) if std::sync::Arc::ptr_eq(current, &caller) => caller,
+            Some(current) if Arc::ptr_eq(current, &caller) => caller,
             // It was changed meanwhile: what is known now decides.
             _ => credentials.resource_server(&known.view, now)?,
         };
@@ -109,7 +119,7 @@ impl AuthorizationServer {
 
 /// Whether a token is good at `caller`, and for what.
 fn judge(
-    issuer: &str,
+    issuer: &Arc<str>,
     known: &Snapshot,
     now: Timestamp,
     caller: &ResourceServer,
@@ -129,15 +139,15 @@ fn judge(
     let issued_at = access_token.issued_at.min(now).unix_seconds();
     Introspection::Active(Box::new(ActiveToken {
         active: true,
-        scope: scope.to_string(),
-        client_id: record.client.to_string(),
+        scope,
+        client_id: record.client.clone(),
         token_type: "Bearer",
         exp: access_token.expires_at.unix_seconds(),
         iat: issued_at,
         nbf: issued_at,
-        sub: record.client.to_string(),
+        sub: record.client.clone(),
         aud: audience(known, record),
-        iss: issuer.to_owned(),
+        iss: Arc::clone(issuer),
         jti: access_token.digest.jti(),
     }))
 }
@@ -160,7 +170,7 @@ fn live_token<'r>(
 
 fn audience(known: &Snapshot, record: &GrantRecord) -> Audience {
     let identifiers = record.audience.iter().filter_map(|id| {
-        known.view.find_resource_server(id.as_str()).map(|server| server.identifier.to_string())
+        known.view.find_resource_server(id.as_str()).map(|server| server.identifier.clone())
     });
     let mut identifiers: Vec<_> = identifiers.collect();
     match (identifiers.len(), identifiers.pop()) {

@@ -27,7 +27,7 @@ pub struct Metadata {
 impl AuthorizationServer {
     /// The metadata. Built from the configured issuer only, never from a request's headers.
     pub fn metadata(&self) -> Metadata {
-        let issuer = self.settings.issuer.as_str();
+        let issuer = self.settings.issuer.as_ref();
         let endpoint = |path: &str| format!("{}{path}", issuer.trim_end_matches('/'));
         let known = self.feed.newest();
         let scopes = known.map(|known| known.view.scopes()).unwrap_or_default();

@@ -29,7 +29,7 @@ use crate::grants::GrantStore;
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The issuer identifier (RFC 8414 §2): `iss` everywhere, and what endpoint URLs begin with.
-    pub issuer: String,
+    pub issuer: Arc<str>,
     /// The lifetime of an access token whose client has none of its own.
     pub access_token_ttl: Duration,
     /// How long a revocation waits until every replica has confirmed it.

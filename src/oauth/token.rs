@@ -36,7 +36,7 @@ struct Body<'a> {
     access_token: &'a str,
     token_type: &'static str,
     expires_in: u64,
-    scope: String,
+    scope: &'a Scope,
 }
 
 impl IssuedToken {
@@ -49,7 +49,7 @@ impl IssuedToken {
             access_token: self.access_token.expose(),
             token_type: "Bearer",
             expires_in: self.expires_in.as_secs(),
-            scope: self.scope.to_string(),
+            scope: &self.scope,
         })
     }
 }

@@ -14,7 +14,7 @@ use super::quickstart::{self, Demo};
 use super::replica::{ReplicaFeed, TaskWatch, wait_for_schema};
 use super::stores::{self, GrantBackend, Stores};
 use crate::config::{Config, ConfigError};
-use crate::directory::ChangeFeed;
+use crate::directory::{ChangeFeed, GrantType};
 use crate::domain::token_key::TokenKeys;
 use crate::grants::GrantStore;
 use crate::grants::redis::{Connector, Link, RedisGrants};
@@ -118,7 +118,7 @@ async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce<'_>
         Mode::Quickstart => Some(quickstart::prepare(&stores).await?),
     };
 
-    let metrics = Metrics::new().map_err(other)?;
+    let metrics = Metrics::new(&GrantType::ALL.map(GrantType::as_str)).map_err(other)?;
     let replica = ReplicaFeed::new(&config, &stores, &keys);
     let (feed, admission) = (replica.feed.clone(), replica.admission());
     let links = Arc::default();
@@ -254,7 +254,7 @@ impl Workers {
     /// Makes a worker's state on the worker's own thread: its connection to Redis lives there.
     fn maker(self, config: &Config) -> Result<MakeWorker, ServeError> {
         let settings = Arc::new(Settings {
-            issuer: config.issuer.clone(),
+            issuer: config.issuer.as_str().into(),
             access_token_ttl: config.access_token_ttl,
             revoke_wait: config.revoke_wait,
         });

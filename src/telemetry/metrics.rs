@@ -1,5 +1,6 @@
 //! Metrics in Prometheus' text format. No label holds anything that a caller chose.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::{
@@ -30,15 +31,30 @@ impl EndpointMetrics {
     }
 }
 
+/// A counter for each way in which something can end, looked up once and not at every request.
+#[derive(Clone)]
+pub struct Outcomes(Arc<[(&'static str, IntCounter)]>);
+
+impl Outcomes {
+    /// Counts one more that ended like this.
+    pub fn count(&self, outcome: &'static str) {
+        let counter = self.0.iter().find(|(known, _)| *known == outcome);
+        debug_assert!(counter.is_some(), "{outcome} was not announced");
+        if let Some((_, counter)) = counter {
+            counter.inc();
+        }
+    }
+}
+
 /// Everything that is measured.
 #[derive(Clone)]
 pub struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
     request_seconds: HistogramVec,
-    pub tokens_issued: IntCounterVec,
-    pub introspections: IntCounterVec,
-    pub revocations: IntCounterVec,
+    pub tokens_issued: Outcomes,
+    pub introspections: Outcomes,
+    pub revocations: Outcomes,
     pub acknowledgement_seconds: Histogram,
     store_seconds: HistogramVec,
     store_errors: IntCounterVec,
@@ -66,6 +82,18 @@ impl Maker<'_> {
         self.add(IntCounterVec::new(Opts::new(name, help), labels))
     }
 
+    fn outcomes(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+        outcomes: &[&'static str],
+    ) -> prometheus::Result<Outcomes> {
+        let counters = self.counters(name, help, &[label])?;
+        let count = |outcome: &&'static str| (*outcome, counters.with_label_values(&[*outcome]));
+        Ok(Outcomes(outcomes.iter().map(count).collect()))
+    }
+
     fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<HistogramVec> {
         self.add(HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), labels))
     }
@@ -76,9 +104,11 @@ impl Maker<'_> {
 }
 
 impl Metrics {
+    /// `grant_types` are those under which tokens are issued.
+    ///
     /// # Errors
     /// When two metrics have the same name, which a test would show.
-    pub fn new() -> prometheus::Result<Self> {
+    pub fn new(grant_types: &[&'static str]) -> prometheus::Result<Self> {
         let registry = Registry::new();
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
@@ -98,20 +128,23 @@ impl Metrics {
                 "From the head of a request to its answer.",
                 &["endpoint"],
             )?,
-            tokens_issued: make.counters(
+            tokens_issued: make.outcomes(
                 "symbolon_tokens_issued_total",
                 "Access tokens issued.",
-                &["grant_type"],
+                "grant_type",
+                grant_types,
             )?,
-            introspections: make.counters(
+            introspections: make.outcomes(
                 "symbolon_introspections_total",
                 "Introspections answered: active, inactive, refused or unavailable.",
-                &["result"],
+                "result",
+                &["active", "inactive", "refused", "unavailable"],
             )?,
-            revocations: make.counters(
+            revocations: make.outcomes(
                 "symbolon_revocations_total",
                 "Revocations answered: acknowledged, nothing_to_revoke, refused or unavailable.",
-                &["result"],
+                "result",
+                &["acknowledged", "nothing_to_revoke", "refused", "unavailable"],
             )?,
             acknowledgement_seconds: make
                 .add(Histogram::with_opts(acknowledgement.buckets(SECONDS.to_vec())))?,
@@ -180,7 +213,7 @@ mod tests {
 
     #[test]
     fn every_metric_has_a_name_of_its_own_and_is_rendered() {
-        let metrics = Metrics::new().unwrap();
+        let metrics = Metrics::new(&[]).unwrap();
         metrics.endpoint("token").observe(200, Duration::from_millis(1));
         let text = String::from_utf8(metrics.render().unwrap()).unwrap();
         assert!(text.contains("symbolon_http_requests_total{endpoint=\"token\",status=\"200\"} 1"));

@@ -87,7 +87,8 @@ impl fmt::Debug for RedisUrl {
     }
 }
 
-/// Makes connections to one Redis server.
+/// Makes connections to one Redis server, for a [`Link`](super::Link). Each request on them has a
+/// time limit of the link's; a second timer under it would be paid for by every request.
 pub struct Connector {
     manager: Manager,
 }
@@ -96,7 +97,7 @@ impl Connector {
     /// # Errors
     /// When the address makes no sense.
     pub fn new(url: &RedisUrl) -> Result<Self, StoreError> {
-        Ok(Self { manager: manager(url)? })
+        Ok(Self { manager: manager(url, None)? })
     }
 
     /// Connects, and verifies that this is a server to serve from: a primary that answers. Returns
@@ -111,10 +112,11 @@ impl Connector {
     }
 }
 
-pub(super) fn manager(url: &RedisUrl) -> Result<Manager, StoreError> {
+/// Makes connections that wait so long for an answer; `None` when whoever uses them sees to that.
+pub(super) fn manager(url: &RedisUrl, response_timeout: Option<Duration>) -> Result<Manager, StoreError> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_response_timeout(Some(RESPONSE_TIMEOUT));
+        .set_response_timeout(response_timeout);
     Manager::new_with_config(url.info.clone(), config).map_err(StoreError::new)
 }
 
@@ -125,8 +127,10 @@ pub(super) fn manager(url: &RedisUrl) -> Result<Manager, StoreError> {
 pub(super) async fn verify(conn: &mut MultiplexedConnection) -> Result<Option<Position>, StoreError> {
     let mut ask = redis::pipe();
     ask.cmd("ROLE").cmd("GET").arg(keys::WITNESS);
+    let answer = tokio::time::timeout(RESPONSE_TIMEOUT, ask.query_async(conn)).await;
+    let answer = answer.map_err(|_| StoreError::new("Redis does not answer in time"))?;
     let (role, witness): (Vec<Value>, Option<Vec<u8>>) =
-        ask.query_async(conn).await.map_err(|error| StoreError::new(explain(&error)))?;
+        answer.map_err(|error| StoreError::new(explain(&error)))?;
     let is_primary = match role.first() {
         Some(Value::BulkString(name)) => name == b"master",
         Some(Value::SimpleString(name)) => name == "master",

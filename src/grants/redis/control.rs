@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use deadpool_redis::{Connection, Hook, HookError, Pool};
 use redis::Script;
 
-use super::connector::{RedisUrl, explain, manager, verify};
+use super::connector::{RESPONSE_TIMEOUT, RedisUrl, explain, manager, verify};
 use crate::domain::clock::Clock;
 use crate::domain::identifier::GrantId;
 use crate::domain::position::Position;
@@ -49,7 +49,7 @@ impl ControlPool {
         let verified = Hook::async_fn(|conn: &mut redis::aio::MultiplexedConnection, _| {
             Box::pin(async move { verify(conn).await.map(drop).map_err(|error| HookError::message(error.0)) })
         });
-        let pool = Pool::builder(manager(url)?)
+        let pool = Pool::builder(manager(url, Some(RESPONSE_TIMEOUT))?)
             .max_size(CONNECTIONS)
             .runtime(deadpool_redis::Runtime::Tokio1)
             .wait_timeout(Some(PATIENCE))

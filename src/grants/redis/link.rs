@@ -5,6 +5,7 @@
 //! new connection that was verified and admitted brings it up again: a connection that heals by
 //! itself might lead to another server, with older data.
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -159,6 +160,7 @@ async fn supervise(link: Arc<Link>, connector: Result<Connector, StoreError>, ad
                         link.set(State::Down(why.clone()));
                         why
                     }
+                    never = keep_a_timer_due(link.read_timeout) => match never {},
                 };
                 log::warn!("a worker's connection to Redis is given up: {}", why.0);
                 if !verified.into_inner() {
@@ -186,6 +188,14 @@ async fn connect(
     let (conn, witness) = connector.connect().await?;
     admission.admit(witness).await.map_err(StoreError)?;
     Ok((conn, witness))
+}
+
+/// Keeps a timer pending that is due before any read's. Tokio interrupts its driver, by a system
+/// call, for each timer that is due before all it knows of; with this one pending, no read's is.
+async fn keep_a_timer_due(read_timeout: Duration) -> Infallible {
+    loop {
+        tokio::time::sleep(read_timeout / 2).await;
+    }
 }
 
 /// Verifies the connection every second, until it is doubtful; returns why.
