@@ -1,6 +1,6 @@
 //! `/metrics`, `/readyz?verbose` and `/livez`, as a scraper and an orchestrator see them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::support::deployment::{Deployment, Plan};
@@ -23,6 +23,21 @@ fn scrape(server: &Server) -> BTreeMap<String, f64> {
 
 fn value(samples: &BTreeMap<String, f64>, name: &str) -> f64 {
     samples.get(name).copied().unwrap_or(0.0)
+}
+
+/// What `docs/OPERATIONS.md` names is there, and what is there it explains: which alert goes with it, and what to do.
+#[test]
+fn the_operators_page_names_every_metric_and_no_other() {
+    let page = include_str!("../../docs/OPERATIONS.md");
+    let words = page.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    // In rules, a histogram is asked for by its buckets.
+    let named = words.map(|word| word.strip_suffix("_bucket").unwrap_or(word).to_owned());
+    let named: BTreeSet<String> = named.filter(|word| word.starts_with("symbolon_")).collect();
+    let deployment = Deployment::scaled(1);
+    let text = http::get(&deployment.replica(0).management_url("/metrics")).expect_status(200).text();
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let served = types.map(|(name, _)| name.to_owned()).filter(|name| name.starts_with("symbolon_"));
+    assert_eq!(named, served.collect::<BTreeSet<_>>());
 }
 
 #[test]

@@ -127,6 +127,13 @@ impl Process {
         });
     }
 
+    /// Its id and those of its children.
+    pub fn family(&mut self) -> Vec<u32> {
+        let mut family = self.children();
+        family.insert(0, self.id());
+        family
+    }
+
     fn children(&mut self) -> Vec<u32> {
         if self.ended().is_some() {
             return Vec::new();

@@ -1,0 +1,122 @@
+//! What revocations cost: until they are acknowledged, under load, and a million of them in memory.
+
+use std::time::{Duration, Instant};
+
+use ureq::Agent;
+
+use crate::Options;
+use crate::installation::Installation;
+use crate::load;
+use crate::page::Budgets;
+use crate::rounds::{interleave, median, percentile};
+use crate::support::actors::Token;
+use crate::support::encoding;
+use crate::support::wait;
+
+const SEQUENTIAL: usize = 2000;
+
+pub fn measure(options: &Options, budgets: &mut Budgets) {
+    eprintln!("revocations");
+    let three = Installation::start(3);
+    sequential(&three, budgets);
+    under_load(options, &three, budgets);
+    drop(three);
+    million(options, budgets);
+}
+
+/// One after the other, over one kept connection, each asked for afterwards on another replica.
+fn sequential(three: &Installation, budgets: &mut Budgets) {
+    let agent: Agent = Agent::config_builder().proxy(None).build().into();
+    let url = three.deployment.replica(0).url("/revoke");
+    let authorization = encoding::basic(&three.app.id, &three.app.secret);
+    let mut took = Vec::new();
+    for token in three.mint(SEQUENTIAL) {
+        let began = Instant::now();
+        let request = agent.post(&url).header("authorization", &authorization);
+        let answer = request.send_form([("token", token.as_str())]).expect("200");
+        took.push(began.elapsed());
+        drop(answer);
+        let there = three.deployment.replica(1 + took.len() % 2);
+        assert!(!three.api.introspect(there, &Token(token)).active(), "acknowledged means gone");
+    }
+    let (p50, p99) = (percentile(&mut took, 50), percentile(&mut took, 99));
+    budgets.note(
+        "a revocation acknowledged by 3 replicas",
+        "p50 < 5 ms, p99 < 25 ms",
+        format!("p50 {:.1} ms, p99 {:.1} ms", p50.as_secs_f64() * 1000.0, p99.as_secs_f64() * 1000.0),
+        p50 < Duration::from_millis(5) && p99 < Duration::from_millis(25),
+    );
+}
+
+/// Sixty-four at a time, each of a token of its own.
+fn under_load(options: &Options, three: &Installation, budgets: &mut Budgets) {
+    let mut rates = Vec::new();
+    for round in 0..options.rounds {
+        let minting = three.minting("tokens to revoke");
+        minting.run_and_keep(1 + options.seconds / 4);
+        let tokens = minting.kept();
+        let run = three.revocation("revocation", &tokens).run(options.seconds);
+        assert!(run.requests < tokens.len() as f64, "a token for each revocation");
+        let last = &tokens[0];
+        assert!(!three.is_active(last), "acknowledged means gone");
+        eprintln!("  round {}: {:.0}/s, p99 {:?}", round + 1, run.per_second, run.p99);
+        rates.push(run.per_second);
+    }
+    let (least, most) = rates.iter().fold((f64::MAX, 0.0_f64), |(a, b), rate| (a.min(*rate), b.max(*rate)));
+    let rate = median(rates);
+    budgets.note(
+        "acknowledged revocations under load, PostgreSQL, 3 replicas on the same 2 cores",
+        "≥ 2,000 a second",
+        format!("{rate:.0} a second ({least:.0}–{most:.0})"),
+        rate >= 2000.0,
+    );
+}
+
+/// A replica that remembers a million revoked grants, beside one that remembers none.
+fn million(options: &Options, budgets: &mut Budgets) {
+    let (none, full) = (Installation::start(1), Installation::start(1));
+    let fresh = |installation: &Installation| {
+        let server = installation.deployment.replica(0);
+        server.terminate();
+        let began = Instant::now();
+        server.restart();
+        let took = began.elapsed();
+        std::thread::sleep(Duration::from_secs(2));
+        (took, load::resident_bytes(server.id()))
+    };
+    let (empty_start, empty) = fresh(&full);
+    full.revoke_strangers(options.million);
+    wait::until_true("the running replica follows", Duration::from_secs(60), || {
+        let metrics =
+            crate::support::http::get(&full.deployment.replica(0).management_url("/metrics")).text();
+        metrics.contains(&format!("symbolon_revoked_grants_in_memory {}", options.million))
+    });
+    let followed = load::resident_bytes(full.deployment.replica(0).id());
+    let (start, occupied) = fresh(&full);
+    let megabytes = |bytes: u64| bytes.saturating_sub(empty) as f64 / 1e6;
+    budgets.note(
+        "1 M revoked grants in memory",
+        "≤ 40 MB a replica",
+        format!(
+            "{:.0} MB after a start, {:.0} MB in one that followed",
+            megabytes(occupied),
+            megabytes(followed)
+        ),
+        megabytes(occupied) <= 40.0,
+    );
+    let load = start.saturating_sub(empty_start).as_secs_f64();
+    budgets.note("1 M revoked grants, to load", "≤ 3 s", format!("{load:.1} s"), load <= 3.0);
+    let targets = [
+        none.introspection("none revoked", &none.mint(1000)),
+        full.introspection("1 M revoked", &full.mint(1000)),
+    ];
+    let series = interleave(&targets.each_ref(), options.rounds, options.seconds);
+    let [none, full] = series.as_slice() else { panic!("a series for each target") };
+    let ratio = full.ratio(none);
+    budgets.note(
+        "introspection with 1 M revoked grants in memory, × that with none",
+        "no cost that can be seen",
+        ratio.to_string(),
+        ratio.median >= 0.95,
+    );
+}

@@ -1,0 +1,138 @@
+//! Requests per second, beside the smallest servers that could do the same.
+
+use crate::Options;
+use crate::baselines::Baseline;
+use crate::installation::Installation;
+use crate::page::{Budgets, Table};
+use crate::rounds::{Series, interleave};
+
+pub fn measure(options: &Options, budgets: &mut Budgets) -> Vec<Table> {
+    eprintln!("throughput");
+    let symbolon = Installation::start(1);
+    let tokens = symbolon.mint(1000);
+    let mut constant = Baseline::start("constant answer", "constant");
+    let mut memory = Baseline::start("in-process cache", "memory");
+    let mut per_worker = Baseline::start("one GET, a connection per worker", "per-worker");
+    let mut shared = Baseline::start("one GET, one connection for all workers", "shared");
+    let mut pool = Baseline::start("one GET, a deadpool checkout", "pool");
+    let mut setting = Baseline::start("mint: one SET EX, a connection per worker", "per-worker");
+    let targets = [
+        constant.constant(),
+        memory.introspection(),
+        per_worker.introspection(),
+        symbolon.introspection("**Symbolon, introspection**", &tokens),
+        shared.introspection(),
+        pool.introspection(),
+        symbolon.junk("**Symbolon, introspection of junk**"),
+        setting.minting(),
+        symbolon.minting("**Symbolon, mint**"),
+    ];
+    let series = interleave(&targets.each_ref(), options.rounds, options.seconds);
+    let [constant, _, get, introspection, _, _, _, set, mint] = series.as_slice() else {
+        panic!("a series for each target");
+    };
+    let ratio = introspection.ratio(get);
+    budgets.note(
+        "introspection that reads Redis",
+        "≥ 0.90 × one GET, a connection per worker",
+        ratio.to_string(),
+        ratio.median >= 0.90,
+    );
+    let ratio = mint.ratio(set);
+    budgets.note(
+        "client_credentials mint",
+        "≥ 0.80 × one SET EX, a connection per worker",
+        ratio.to_string(),
+        ratio.median >= 0.80,
+    );
+    let mut tables = vec![table(&series, constant)];
+    junk_reads_nothing(&symbolon, budgets);
+    drop(targets);
+    tables.extend(node(options, &symbolon, &tokens, budgets));
+    tables
+}
+
+fn table(series: &[Series], constant: &Series) -> Table {
+    let mut table = Table::new(
+        "Throughput, 64 connections, 2 workers",
+        &[
+            "server",
+            "requests/s",
+            "spread",
+            "× the constant answer",
+            "p50 ms",
+            "p99 ms",
+            "server CPU µs/request",
+        ],
+    );
+    for series in series {
+        table.row(vec![
+            series.name.clone(),
+            format!("{:.0}", series.per_second()),
+            format!("± {:.0} %", series.spread() * 100.0),
+            series.ratio(constant).to_string(),
+            format!("{:.2}", series.median(|run| run.p50.as_secs_f64()) * 1000.0),
+            format!("{:.2}", series.p99().as_secs_f64() * 1000.0),
+            format!("{:.1}", series.median(|run| run.cpu_micros)),
+        ]);
+    }
+    table
+}
+
+fn junk_reads_nothing(symbolon: &Installation, budgets: &mut Budgets) {
+    let redis = symbolon.deployment.redis();
+    redis.command(&["CONFIG", "RESETSTAT"]);
+    let run = symbolon.junk("junk").run(2);
+    let reads = redis.command_calls();
+    // Each worker verifies its connection once a second, with ROLE and the witness.
+    let verified = reads.get("role").copied().unwrap_or(0);
+    let gets = reads.get("get").copied().unwrap_or(0).saturating_sub(verified);
+    let measured = format!("{gets} GET in {:.0} requests", run.requests);
+    budgets.note("junk token", "0 Redis commands", measured, gets == 0);
+}
+
+/// Beside node-oidc-provider, in rounds of their own: it is too slow to share those of the others.
+fn node(
+    options: &Options,
+    symbolon: &Installation,
+    tokens: &[String],
+    budgets: &mut Budgets,
+) -> Option<Table> {
+    let budget = "≥ 10 × node-oidc-provider 9 with 2 processes";
+    let (Some(mut one), Some(mut two)) = (
+        Baseline::node("node-oidc-provider 9, 1 process", 1),
+        Baseline::node("node-oidc-provider 9, 2 processes", 2),
+    ) else {
+        budgets.note(
+            "introspection that reads Redis",
+            budget,
+            "not measured: not installed".to_owned(),
+            false,
+        );
+        return None;
+    };
+    let targets = [
+        one.introspection(),
+        two.introspection(),
+        symbolon.introspection("**Symbolon, introspection**", tokens),
+    ];
+    let series = interleave(&targets.each_ref(), options.rounds, options.seconds);
+    let [_, two, own] = series.as_slice() else { panic!("a series for each target") };
+    let ratio = own.ratio(two);
+    budgets.note("introspection that reads Redis", budget, ratio.to_string(), ratio.median >= 10.0);
+    let mut table = Table::new(
+        "Beside node-oidc-provider, both with Redis",
+        &["server", "requests/s", "spread", "p50 ms", "p99 ms", "server CPU µs/request"],
+    );
+    for series in &series {
+        table.row(vec![
+            series.name.clone(),
+            format!("{:.0}", series.per_second()),
+            format!("± {:.0} %", series.spread() * 100.0),
+            format!("{:.2}", series.median(|run| run.p50.as_secs_f64()) * 1000.0),
+            format!("{:.2}", series.p99().as_secs_f64() * 1000.0),
+            format!("{:.1}", series.median(|run| run.cpu_micros)),
+        ]);
+    }
+    Some(table)
+}
