@@ -52,6 +52,8 @@ pub enum Command {
     /// The effective configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Ask the server with this configuration whether it is ready; exit 1 when it is not
+    Healthcheck(Healthcheck),
     /// After the database (or the data directory) was restored to an older state: revoke everything
     /// that was issued before, and go on
     Recover(Destructive),
@@ -286,6 +288,13 @@ pub enum ConfigCommand {
         #[arg(long)]
         connect: bool,
     },
+}
+
+#[derive(Args)]
+pub struct Healthcheck {
+    /// Ask only whether the process answers: for whoever restarts what is unhealthy
+    #[arg(long)]
+    pub live: bool,
 }
 
 /// Every setting as a flag, made from the table of settings.

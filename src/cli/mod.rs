@@ -5,6 +5,7 @@
 mod arguments;
 mod clients;
 mod context;
+mod healthcheck;
 mod maintenance;
 mod output;
 mod resource_servers;
@@ -91,6 +92,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError>
         Command::Serve => serve::serve(&sources, crate::startup::Mode::Serve, output),
         Command::Quickstart => serve::serve(&sources, crate::startup::Mode::Quickstart, output),
         Command::Config(command) => maintenance::config(&command, &sources, output),
+        Command::Healthcheck(command) => healthcheck::run(&command, &sources, output),
         Command::Migrate => maintenance::migrate(&Context::open(&sources)?, output),
         Command::Recover(command) => {
             maintenance::recover(&command, &Context::open_existing(&sources)?, output)

@@ -54,6 +54,7 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["revoke"], &["--client", "--everything", "--reason", "--dry-run", "--yes"]),
     (&["token-key", "generate"], &[]),
     (&["config", "check"], &["--connect"]),
+    (&["healthcheck"], &["--live", "ready"]),
     (&["recover"], &["--reason", "--dry-run", "--yes", "restored"]),
 ];
 
