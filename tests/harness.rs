@@ -95,6 +95,7 @@ fn postgres_can_ask_for_the_password() {
         check_password: true,
         fsync: false,
         settings: vec!["max_connections=17".to_owned()],
+        ..PostgresOptions::default()
     });
     assert_eq!(postgres.execute("SHOW max_connections"), "17");
     assert_eq!(postgres.execute("SHOW fsync"), "off");

@@ -16,6 +16,7 @@ mod support;
 
 mod embedded;
 mod old_data;
+mod postgres_tls;
 mod redis_faults;
 mod revocation_faults;
 mod scene;

@@ -4,13 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::expect::json_200;
 use crate::support::http;
+use crate::support::smuggling::{CHUNKS, HEAD, LENGTHS, REQUEST_LINES, SMUGGLED};
 use crate::wire::{Wire, post};
 use crate::world::{World, embedded};
-
-const HEAD: &str =
-    "POST /token HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n";
-/// A request that would be answered 200 if it were taken for one.
-const SMUGGLED: &str = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// Sends bytes; exactly one answer with one of these statuses comes back, and the connection ends.
 #[track_caller]
@@ -32,33 +28,7 @@ fn refused_and_closed(world: &World, what: &str, bytes: &[u8], statuses: &[u16])
 #[test]
 fn x24_two_lengths_are_never_guessed_between() {
     let world = embedded();
-    let chunks = "5\r\ntoken\r\n0\r\n\r\n";
-    for (what, headers, body) in [
-        ("CL and TE", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", chunks),
-        ("TE and CL", "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", chunks),
-        ("CL 0 and TE", "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", chunks),
-        ("two CL", "Content-Length: 5\r\nContent-Length: 6\r\n", "token="),
-        ("twice the same CL", "Content-Length: 5\r\nContent-Length: 5\r\n", "token"),
-        ("a CL of two", "Content-Length: 5, 5\r\n", "token"),
-        ("negative CL", "Content-Length: -1\r\n", ""),
-        ("signed CL", "Content-Length: +5\r\n", "token"),
-        ("hexadecimal CL", "Content-Length: 0x5\r\n", "token"),
-        ("CL with a blank", "Content-Length: 5 5\r\n", "token"),
-        ("a CL that overflows", "Content-Length: 99999999999999999999\r\n", "token"),
-        ("unknown TE", "Transfer-Encoding: xchunked\r\n", chunks),
-        ("TE identity", "Transfer-Encoding: identity\r\n", chunks),
-        ("TE chunked twice", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", chunks),
-        ("TE chunked, identity", "Transfer-Encoding: chunked, identity\r\n", chunks),
-        ("TE with a vertical tab", "Transfer-Encoding: \x0bchunked\r\n", chunks),
-        ("a blank before the colon", "Transfer-Encoding : chunked\r\n", chunks),
-        ("folded TE", "Transfer-Encoding:\r\n chunked\r\n", chunks),
-        ("a folded header", "X-Folded: a\r\n b\r\nContent-Length: 5\r\n", "token"),
-        ("a NUL in a header", "X-Nul: a\0b\r\nContent-Length: 5\r\n", "token"),
-        ("a bare CR in a header", "X-Cr: a\rContent-Length: 5\r\n", "token"),
-        ("a header without a name", ": x\r\nContent-Length: 5\r\n", "token"),
-        ("a header without a colon", "Nonsense\r\nContent-Length: 5\r\n", "token"),
-        ("two hosts", "Host: other\r\nContent-Length: 5\r\n", "token"),
-    ] {
+    for (what, headers, body) in LENGTHS {
         refused_and_closed(
             world,
             what,
@@ -72,15 +42,7 @@ fn x24_two_lengths_are_never_guessed_between() {
 fn x24_malformed_chunks_end_the_connection() {
     let world = embedded();
     let (app, head) = (&world.app, format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n"));
-    for (what, body) in [
-        ("no size", "\r\ntoken\r\n0\r\n\r\n"),
-        ("no hexadecimal size", "xyz\r\ntoken\r\n0\r\n\r\n"),
-        ("a negative size", "-5\r\ntoken\r\n0\r\n\r\n"),
-        ("a size that overflows", "fffffffffffffffff\r\ntoken\r\n0\r\n\r\n"),
-        ("a size with a prefix", "0x5\r\ntoken\r\n0\r\n\r\n"),
-        ("too much in a chunk", "3\r\ntoken\r\n0\r\n\r\n"),
-        ("a bare LF", "5\ntoken\n0\n\n"),
-    ] {
+    for (what, body) in CHUNKS {
         refused_and_closed(world, what, format!("{head}{body}{SMUGGLED}").as_bytes(), &[400]);
     }
     // And a good one is read.
@@ -96,17 +58,7 @@ fn x24_malformed_chunks_end_the_connection() {
 #[test]
 fn x24_request_lines_that_are_none() {
     let world = embedded();
-    for (what, line) in [
-        ("no version", "GET /livez\r\n\r\n"),
-        ("an unknown version", "GET /livez HTTP/3.0\r\nHost: x\r\n\r\n"),
-        ("HTTP/2 in the clear", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-        ("a blank in the path", "GET /li vez HTTP/1.1\r\nHost: x\r\n\r\n"),
-        ("a NUL in the path", "GET /li\0vez HTTP/1.1\r\nHost: x\r\n\r\n"),
-        ("no host", "GET /livez HTTP/1.1\r\n\r\n"),
-        ("a TLS greeting", "\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n"),
-        ("a header on the first line", " GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"),
-        ("Redis", "*1\r\n$4\r\nPING\r\n\r\n"),
-    ] {
+    for (what, line) in REQUEST_LINES {
         refused_and_closed(world, what, line.as_bytes(), &[400]);
     }
 }

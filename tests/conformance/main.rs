@@ -35,5 +35,6 @@ mod rfc8707_resource;
 mod secrets;
 mod store_commands;
 mod transport;
-mod wire;
 mod world;
+
+use support::wire;

@@ -1,10 +1,8 @@
 //! Getting into Redis, and what is found there: passwords, TLS, commands sent, memory, lifetimes.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use symbolon::domain::clock::{Clock as _, SystemClock};
 use symbolon::domain::entropy::SystemEntropy;
 use symbolon::domain::identifier::{ClientId, GrantId, ResourceServerId};
@@ -13,13 +11,12 @@ use symbolon::domain::scope::Scope;
 use symbolon::domain::token::TokenDigest;
 use symbolon::grants::redis::{ControlPool, RedisUrl};
 use symbolon::grants::{AccessToken, GrantRecord, GrantStore as _, Witness as _};
-use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::run;
 use crate::stores::{UNHURRIED, Worker, far, new_id, record};
-use crate::support::redis::{RedisOptions, RedisServer, TlsFiles};
-use crate::support::scratch;
+use crate::support::authority::Authority;
+use crate::support::redis::{RedisOptions, RedisServer};
 
 const PASSWORD: &str = "correct-horse-battery";
 const WRONG: &str = "hunter2-is-not-it";
@@ -104,39 +101,6 @@ fn a_password_corrected_at_the_server_lets_the_waiting_worker_in() {
             .await;
         assert_eq!(worker.grants.load(new_id()).await, Ok(None));
     });
-}
-
-/// A private authority, and a server certificate for `localhost` that it signed.
-struct Authority {
-    directory: TempDir,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let server = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        let server = server.signed_by(&key, &authority).unwrap();
-        let made = Self { directory: scratch::directory("authority") };
-        fs::write(made.file("authority.pem"), authority.pem()).unwrap();
-        fs::write(made.file("server.pem"), server.pem()).unwrap();
-        fs::write(made.file("server.key"), key.serialize_pem()).unwrap();
-        made
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn files(&self) -> TlsFiles {
-        TlsFiles {
-            certificate: self.file("server.pem"),
-            key: self.file("server.key"),
-            authority: self.file("authority.pem"),
-        }
-    }
 }
 
 #[test]

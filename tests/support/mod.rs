@@ -9,7 +9,9 @@
 //! | [`symbolon`], [`cli`] | one server process; the command line |
 //! | [`redis`], [`postgres`] | the stores as real processes that can be killed, frozen and set back in time |
 //! | [`proxy`] | a network path between a server and its store that can be cut |
-//! | [`http`] | requests, answers, and raw bytes on a socket |
+//! | [`http`], [`wire`] | requests, answers, and raw bytes on a socket |
+//! | [`smuggling`] | requests that two servers in a row may understand differently |
+//! | [`authority`] | certificates |
 //! | [`process`], [`scratch`], [`ports`], [`wait`], [`resp`], [`psql`], [`encoding`] | what the others are made of |
 
 #![allow(dead_code, reason = "each test binary uses a part of the harness")]
@@ -26,6 +28,7 @@
 )]
 
 pub mod actors;
+pub mod authority;
 pub mod cli;
 pub mod deployment;
 pub mod encoding;
@@ -38,5 +41,7 @@ pub mod psql;
 pub mod redis;
 pub mod resp;
 pub mod scratch;
+pub mod smuggling;
 pub mod symbolon;
 pub mod wait;
+pub mod wire;

@@ -3,9 +3,9 @@
 //! Most tests share one server per test binary ([`PostgresServer::shared`]) and take a database of their own from
 //! it. A test that stops, freezes or restores the server starts its own.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::authority::TlsFiles;
 use super::process::{Farewell, Process, Signal};
 use super::psql::{self, Database, Psql};
 use super::{ports, scratch, wait};
@@ -31,13 +32,17 @@ pub struct PostgresOptions {
     pub fsync: bool,
     /// Whether the password in the URL is asked for (SCRAM), or anybody on loopback is let in.
     pub check_password: bool,
+    /// What it shows to those who ask for TLS; without it, it speaks none.
+    pub tls: Option<TlsFiles>,
+    /// The whole of `pg_hba.conf`: who may come in, and how.
+    pub hba: Option<String>,
     /// Further settings, `name=value`.
     pub settings: Vec<String>,
 }
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { fsync: true, check_password: false, settings: Vec::new() }
+        Self { fsync: true, check_password: false, tls: None, hba: None, settings: Vec::new() }
     }
 }
 
@@ -208,6 +213,23 @@ impl PostgresServer {
             .expect("initdb starts");
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "initdb failed:\n{errors}");
+        if let Some(hba) = &self.options.hba {
+            fs::write(self.cluster().join("pg_hba.conf"), hba).expect("pg_hba.conf can be written");
+        }
+        if let Some(files) = &self.options.tls {
+            self.place(&files.certificate, "server.crt");
+            self.place(&files.key, "server.key");
+        }
+    }
+
+    /// Puts a file where PostgreSQL looks for it, its own and for nobody else to read.
+    fn place(&self, from: &Path, name: &str) {
+        let to = self.cluster().join(name);
+        fs::copy(from, &to).expect("a file of the authority can be copied");
+        fs::set_permissions(&to, Permissions::from_mode(0o600)).expect("a copy has permissions");
+        if let Some(owner) = self.owner {
+            chown(&to, Some(owner.user), Some(owner.group)).expect("root may give a file away");
+        }
     }
 
     fn spawn(&self) {
@@ -228,6 +250,9 @@ impl PostgresServer {
         ];
         for setting in fixed {
             command.args(["-c", setting]);
+        }
+        if self.options.tls.is_some() {
+            command.args(["-c", "ssl=on"]);
         }
         if !self.options.fsync {
             command.arg("-F");

@@ -11,6 +11,7 @@ use std::{fs, io};
 
 use tempfile::TempDir;
 
+use super::authority::TlsFiles;
 use super::process::{Farewell, Process, Signal};
 use super::resp::{Reply, RespClient};
 use super::{ports, scratch, wait};
@@ -25,6 +26,8 @@ pub struct RedisOptions {
     pub password: Option<String>,
     /// A user with a password; the default user is then switched off.
     pub user: Option<(String, String)>,
+    /// A file that says who may do what. It knows [`Self::user`], whom the harness then logs in as.
+    pub acl_file: Option<PathBuf>,
     /// Whether keys survive a kill: every write is on disk before it is answered.
     pub appendonly: bool,
     /// What Redis does when its memory is full.
@@ -37,22 +40,12 @@ pub struct RedisOptions {
     pub extra: Vec<String>,
 }
 
-/// PEM files for the encrypted port.
-#[derive(Clone, Debug)]
-pub struct TlsFiles {
-    /// What the server shows.
-    pub certificate: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
-    /// Who signed it.
-    pub authority: PathBuf,
-}
-
 impl Default for RedisOptions {
     fn default() -> Self {
         Self {
             password: None,
             user: None,
+            acl_file: None,
             appendonly: false,
             maxmemory_policy: "noeviction".to_owned(),
             tls: None,
@@ -235,7 +228,9 @@ impl RedisServer {
         if self.options.appendonly {
             lines.push_str("appendonly yes\nappendfsync always\n");
         }
-        if let Some((user, password)) = &self.options.user {
+        if let Some(file) = &self.options.acl_file {
+            writeln!(lines, "aclfile {}", file.display()).unwrap();
+        } else if let Some((user, password)) = &self.options.user {
             writeln!(lines, "user default off\nuser {user} on >{password} ~* &* +@all").unwrap();
         }
         if let Some(password) = &self.options.password {

@@ -4,8 +4,8 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::support::encoding;
-use crate::support::http::Response;
+use super::encoding;
+use super::http::Response;
 
 /// Longer than any answer may take.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -16,6 +16,7 @@ pub struct Wire {
 }
 
 impl Wire {
+    /// Connects.
     pub fn to(address: SocketAddr) -> Self {
         let stream = TcpStream::connect_timeout(&address, LIMIT).expect("the server listens");
         stream.set_nodelay(true).expect("a socket takes options");
