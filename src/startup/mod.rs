@@ -8,5 +8,5 @@ mod replica;
 mod serve;
 mod stores;
 
-pub use self::serve::{Announce, Mode, ServeError, run};
+pub use self::serve::{Announce, LONGEST_STOP, Mode, ServeError, run};
 pub use self::stores::{GrantBackend, Stores, check, lock_data_dir};

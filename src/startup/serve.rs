@@ -31,6 +31,12 @@ const LEAVE_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the graceful stop takes at most, before the lease is given back.
 const STOP_WITHIN: Duration = Duration::from_secs(12);
 
+/// How long SQL work that hangs may hold up the end.
+const SQL_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long the whole stop takes at most: whoever stops the process must not kill it before.
+pub const LONGEST_STOP: Duration = STOP_WITHIN.saturating_add(LEAVE_PATIENCE).saturating_add(SQL_PATIENCE);
+
 /// Why the server did not start, or stopped.
 #[derive(Debug)]
 pub enum ServeError {
@@ -94,7 +100,7 @@ pub fn run(config: Config, mode: Mode, announce: Announce<'_>) -> Result<(), Ser
         .map_err(other)?;
     let served = actix_web::rt::System::new().block_on(serve(config, mode, &sql, announce));
     // A statement that hangs must not hold up the end.
-    sql.shutdown_timeout(Duration::from_millis(500));
+    sql.shutdown_timeout(SQL_PATIENCE);
     served
 }
 
