@@ -1,8 +1,6 @@
 //! Stopping: readiness fails first while requests are still taken, those under way are answered, the lease is given
 //! back, and the process ends with 0 in time. So replicas can be replaced one by one and nobody notices (S10).
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,6 +15,7 @@ use crate::support::ports;
 use crate::support::process::Signal;
 use crate::support::symbolon::{Server, ServerConfig, WaitFor};
 use crate::support::wait;
+use crate::support::wire::{Wire, post};
 
 /// "Exit within 15 s".
 const STOP: Duration = Duration::from_secs(15);
@@ -54,65 +53,31 @@ fn a_stopping_replica_is_not_ready_first_still_answers_gives_its_lease_back_and_
     assert!(took < PROMISED, "{took:?}: the lease is 30 s and was given back");
 }
 
-/// A client that keeps its connection, as load balancers do.
-struct Kept {
-    stream: BufReader<TcpStream>,
-    request: Vec<u8>,
-}
-
-impl Kept {
-    fn to(scene: &Scene, replica: usize, token: &Token) -> Self {
-        let server = scene.replica(replica);
-        let stream = TcpStream::connect(server.address()).expect("it listens");
-        stream.set_read_timeout(Some(PROMISED)).expect("a limit can be set");
-        let body = encoding::form(&[("token", token.as_str())]);
-        let request = format!(
-            "POST /introspect HTTP/1.1\r\nHost: {}\r\nAuthorization: {}\r\n\
-             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
-            server.address(),
-            encoding::basic(&scene.api.id, &scene.api.secret),
-            body.len(),
-        );
-        Self { stream: BufReader::new(stream), request: request.into_bytes() }
-    }
-
-    /// The head of the answer, after the whole of it was read.
-    fn ask(&mut self) -> io::Result<String> {
-        self.stream.get_mut().write_all(&self.request)?;
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            if self.stream.read_line(&mut head)? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-        }
-        let head = head.to_lowercase();
-        let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
-        let mut body = vec![0; length.expect("a length")];
-        self.stream.read_exact(&mut body)?;
-        Ok(head)
-    }
-}
-
 #[test]
 fn s10_whoever_keeps_a_connection_is_told_to_close_it_before_it_is_cut() {
     let scene = Scene::of(Plan::scaled(1).env("SYMBOLON_DRAIN_DELAY", "3s"));
     let token = scene.live_token();
-    let mut kept = Kept::to(&scene, 0, &token);
+    // A client that keeps its connection, as load balancers do.
+    let mut kept = Wire::to(scene.replica(0).address());
+    let form = encoding::form(&[("token", token.as_str())]);
+    let request = post("/introspect", &scene.api.id, &scene.api.secret, &form);
     for _ in 0..5 {
-        let head = kept.ask().expect("a kept connection is answered");
-        assert!(head.starts_with("http/1.1 200") && !head.contains("connection: close"), "{head}");
+        let answer = kept.exchange(&request).expect_status(200);
+        assert_ne!(answer.header("connection"), Some("close"));
     }
     scene.replica(0).ask_to_stop();
     scene.replica(0).wait_until_ready(false, PROMISED);
     // A request that meets the end of its connection is lost, and nobody may send a POST twice by himself.
     let mut answers = 0;
     loop {
-        let head = kept.ask().unwrap_or_else(|error| {
-            panic!("the connection was cut after {answers} answers that did not say so: {error}")
-        });
-        assert!(head.starts_with("http/1.1 200"), "{head}");
+        kept.write(&request);
+        let answer =
+            kept.try_read().ok().flatten().unwrap_or_else(|| {
+                panic!("the connection was cut after {answers} answers that did not say so")
+            });
+        let answer = answer.expect_status(200);
         answers += 1;
-        if head.contains("connection: close") {
+        if answer.header("connection") == Some("close") {
             break;
         }
         pause(10);
