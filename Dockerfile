@@ -6,7 +6,9 @@ FROM rust:1.95-slim-bookworm AS build
 WORKDIR /build
 # The dependencies are a layer of their own: it is made anew only when they change.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir -p src benches && touch src/lib.rs benches/hot_path.rs && echo 'fn main() {}' >src/main.rs \
+RUN mkdir -p src benches/baseline benches/server \
+    && touch src/lib.rs benches/hot_path.rs benches/baseline/main.rs benches/server/main.rs \
+    && echo 'fn main() {}' >src/main.rs \
     && cargo build --locked --release --bin symbolon && rm -r src
 COPY migrations migrations
 COPY src src
