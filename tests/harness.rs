@@ -10,9 +10,10 @@ use std::time::Duration;
 use support::http::{self, Request};
 use support::postgres::{PostgresOptions, PostgresServer};
 use support::process::{self, Farewell};
-use support::proxy::Proxy;
+use support::proxy::{Direction, Fate, Proxy};
 use support::redis::{RedisOptions, RedisServer};
 use support::resp::{Reply, RespClient};
+use support::tripwire::Tripwire;
 use support::{encoding, ports, scratch, wait};
 
 /// Long enough for an answer on loopback, short enough to wait for one that must not come.
@@ -180,4 +181,49 @@ fn nobody_listens_on_a_free_port() {
     let address = ports::free_address();
     assert!(Request::get(format!("http://{address}/")).try_send().is_err());
     assert!(http::raw(address, b"", SHORT).is_err());
+}
+
+#[test]
+fn a_standby_follows_is_waited_for_and_takes_over() {
+    let primary = PostgresServer::start();
+    let path = Proxy::to(primary.address());
+    let standby = primary.standby("second", &path);
+    primary.execute("CREATE TABLE t (n int)");
+    primary.commit_waits_for("second");
+    primary.execute("INSERT INTO t VALUES (1)");
+    assert_eq!(standby.execute("SELECT n FROM t"), "1", "the commit waited for it");
+    primary.commit_waits_for("");
+    path.stall();
+    primary.execute("INSERT INTO t VALUES (2)");
+    primary.kill();
+    standby.promote();
+    standby.execute("INSERT INTO t VALUES (3)");
+    assert_eq!(standby.execute("SELECT n FROM t ORDER BY n"), "1\n3", "it was cut off before the second row");
+}
+
+#[test]
+fn a_proxy_leads_elsewhere_and_tampers_with_what_passes() {
+    let (first, second) = (RedisServer::start(), RedisServer::start());
+    first.command(&["SET", "colour", "blue"]);
+    second.command(&["SET", "colour", "green"]);
+    let proxy = Proxy::to(first.address());
+    let connect = || RespClient::connect(proxy.address(), None, SHORT).expect("it listens");
+    let mut client = connect();
+    assert_eq!(client.command(&["GET", "colour"]).expect("an answer").text(), "blue");
+    proxy.retarget(second.address());
+    assert!(client.command(&["GET", "colour"]).is_err(), "the old connection is cut");
+    assert_eq!(connect().command(&["GET", "colour"]).expect("an answer").text(), "green");
+    proxy.filter(|direction, piece| match direction {
+        Direction::Request => Fate::Pass,
+        Direction::Answer => Fate::Cut(piece[..3].to_vec()),
+    });
+    assert!(connect().command(&["GET", "colour"]).is_err(), "half an answer is none");
+    let wire = Tripwire::new();
+    wire.watch("redis", &proxy);
+    let mut sleeper = Command::new("sleep").arg("60").spawn().expect("sleep starts");
+    wire.arm(sleeper.id(), 1);
+    assert!(connect().command(&["SET", "colour", "red"]).is_err(), "the answer is the second message");
+    assert!(wire.disarm().is_some_and(|step| step.contains("Answer")));
+    assert!(!sleeper.wait().expect("it ended").success(), "it was killed");
+    assert_eq!(second.command(&["GET", "colour"]).text(), "red", "the command was the first message");
 }

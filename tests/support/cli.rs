@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::process::{Farewell, Process};
 use super::scratch;
@@ -53,27 +54,52 @@ pub fn cli(environment: &Environment, arguments: &[&str]) -> CliOutput {
 
 /// Runs a command to its end.
 pub fn cli_with_stdin(environment: &Environment, arguments: &[&str], stdin: &str) -> CliOutput {
-    // Through files, so that no full pipe can stop a command that is waited for.
-    let directory = scratch::directory("cli");
-    let path = |stream: &str| directory.path().join(stream);
-    fs::write(path("stdin"), stdin).expect("standard input can be written");
-    let mut process = Process::spawn(
-        Symbolon::command(environment, arguments)
-            .current_dir(directory.path())
-            .stdin(File::open(path("stdin")).expect("standard input can be read"))
-            .stdout(File::create(path("stdout")).expect("standard output can be made"))
-            .stderr(File::create(path("stderr")).expect("standard error can be made")),
-        Farewell::Kill,
-        Some(directory.path()),
-    );
-    let ended = process.wait(LIMIT);
-    let output = CliOutput {
-        status: ended.and_then(|status| status.code()),
-        stdout: read_lossy(&path("stdout")),
-        stderr: read_lossy(&path("stderr")),
-    };
-    assert!(ended.is_some(), "symbolon {} runs on after {LIMIT:?}: {output:?}", arguments.join(" "));
-    output
+    RunningCli::start(environment, arguments, stdin).finish()
+}
+
+/// A command under way.
+pub struct RunningCli {
+    process: Process,
+    directory: TempDir,
+    line: String,
+}
+
+impl RunningCli {
+    /// Starts it.
+    pub fn start(environment: &Environment, arguments: &[&str], stdin: &str) -> Self {
+        // Through files, so that no full pipe can stop a command that is waited for.
+        let directory = scratch::directory("cli");
+        let path = |stream: &str| directory.path().join(stream);
+        fs::write(path("stdin"), stdin).expect("standard input can be written");
+        let process = Process::spawn(
+            Symbolon::command(environment, arguments)
+                .current_dir(directory.path())
+                .stdin(File::open(path("stdin")).expect("standard input can be read"))
+                .stdout(File::create(path("stdout")).expect("standard output can be made"))
+                .stderr(File::create(path("stderr")).expect("standard error can be made")),
+            Farewell::Kill,
+            Some(directory.path()),
+        );
+        Self { process, directory, line: arguments.join(" ") }
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Waits for its end.
+    pub fn finish(mut self) -> CliOutput {
+        let ended = self.process.wait(LIMIT);
+        let read = |stream: &str| read_lossy(&self.directory.path().join(stream));
+        let output = CliOutput {
+            status: ended.and_then(|status| status.code()),
+            stdout: read("stdout"),
+            stderr: read("stderr"),
+        };
+        assert!(ended.is_some(), "symbolon {} runs on after {LIMIT:?}: {output:?}", self.line);
+        output
+    }
 }
 
 /// A file's text, or nothing if there is none yet.

@@ -8,7 +8,7 @@
 //! | [`deployment`], [`actors`] | a whole installation, embedded or scaled out, with clients and resource servers |
 //! | [`symbolon`], [`cli`] | one server process; the command line |
 //! | [`redis`], [`postgres`] | the stores as real processes that can be killed, frozen and set back in time |
-//! | [`proxy`] | a network path between a server and its store that can be cut |
+//! | [`proxy`], [`tripwire`] | a network path between a server and its store that can be cut, or that kills at a step |
 //! | [`http`], [`wire`] | requests, answers, and raw bytes on a socket |
 //! | [`smuggling`] | requests that two servers in a row may understand differently |
 //! | [`authority`] | certificates |
@@ -43,5 +43,6 @@ pub mod resp;
 pub mod scratch;
 pub mod smuggling;
 pub mod symbolon;
+pub mod tripwire;
 pub mod wait;
 pub mod wire;

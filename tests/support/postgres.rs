@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use super::authority::TlsFiles;
 use super::process::{Farewell, Process, Signal};
+use super::proxy::Proxy;
 use super::psql::{self, Database, Psql};
 use super::{ports, scratch, wait};
 
@@ -38,11 +39,20 @@ pub struct PostgresOptions {
     pub hba: Option<String>,
     /// Further settings, `name=value`.
     pub settings: Vec<String>,
+    /// Variables of the server process.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { fsync: true, check_password: false, tls: None, hba: None, settings: Vec::new() }
+        Self {
+            fsync: true,
+            check_password: false,
+            tls: None,
+            hba: None,
+            settings: Vec::new(),
+            environment: Vec::new(),
+        }
     }
 }
 
@@ -83,17 +93,63 @@ impl PostgresServer {
 
     /// A server as asked for.
     pub fn start_with(options: PostgresOptions) -> Self {
+        let server = Self::unborn(options);
+        server.initialise();
+        server.spawn();
+        server
+    }
+
+    /// A streaming standby of this server, which calls itself `name` and hears of it through `path`.
+    pub fn standby(&self, name: &str, path: &Proxy) -> Self {
+        let address = path.address();
+        let source = format!("host={} port={} user={USER} application_name={name}", address.ip(), address.port());
+        let settings = vec![format!("primary_conninfo={source}"), "wal_retrieve_retry_interval=100ms".to_owned()];
+        let standby = Self::unborn(PostgresOptions { settings, ..self.options.clone() });
+        let output = standby
+            .command("pg_basebackup")
+            .args(["--host", "127.0.0.1", "--port", &self.port.to_string(), "--username", USER])
+            .args(["--checkpoint=fast", "--no-sync", "--wal-method=stream", "--pgdata"])
+            .arg(standby.cluster())
+            .output()
+            .expect("pg_basebackup starts");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "pg_basebackup failed:\n{errors}");
+        fs::write(standby.cluster().join("standby.signal"), "").expect("a file can be made");
+        standby.spawn();
+        wait::until_true("the standby streams", START, || self.streams_to(name));
+        standby
+    }
+
+    /// Whether a standby of this name follows, and has everything.
+    pub fn streams_to(&self, name: &str) -> bool {
+        let caught_up = "state = 'streaming' AND replay_lsn = pg_current_wal_lsn()";
+        self.execute(&format!(
+            "SELECT count(*) FROM pg_stat_replication WHERE application_name = '{name}' AND {caught_up}"
+        )) == "1"
+    }
+
+    /// From now on a commit waits for the standby of this name; for none if it is empty.
+    pub fn commit_waits_for(&self, name: &str) {
+        self.execute(&format!("ALTER SYSTEM SET synchronous_standby_names = '{name}'"));
+        self.execute("SELECT pg_reload_conf()");
+        wait::until_true("the setting is in force", START, || {
+            self.execute("SHOW synchronous_standby_names") == name
+        });
+    }
+
+    /// Makes a standby the primary.
+    pub fn promote(&self) {
+        assert_eq!(self.execute("SELECT pg_promote(true, 30)"), "t", "the standby is promoted");
+    }
+
+    fn unborn(options: PostgresOptions) -> Self {
         let directory = scratch::directory("postgres");
         let owner = Owner::for_this_process();
         if let Some(owner) = owner {
             chown(directory.path(), Some(owner.user), Some(owner.group))
                 .expect("root may give a directory away");
         }
-        let port = ports::free_port();
-        let server = Self { process: Mutex::new(None), options, owner, port, directory };
-        server.initialise();
-        server.spawn();
-        server
+        Self { process: Mutex::new(None), options, owner, port: ports::free_port(), directory }
     }
 
     /// The port, which stays the same over restarts.
@@ -260,6 +316,7 @@ impl PostgresServer {
         for setting in &self.options.settings {
             command.args(["-c", setting]);
         }
+        command.envs(self.options.environment.iter().cloned());
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle on the log")).stderr(log);
         let mut process = Process::spawn(&mut command, Farewell::Quit, Some(self.directory.path()));
         wait::until("PostgreSQL answers", START, || {

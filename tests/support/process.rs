@@ -189,6 +189,12 @@ fn send(process: u32, signal: Signal) {
     }
 }
 
+/// Ends a process that somebody else holds; returns when it can do nothing any more.
+pub fn kill_at_once(process: u32) {
+    send(process, Signal::KILL);
+    wait::until_true("a killed process dies", DEATH, || matches!(stat(process), None | Some(('Z' | 'X', _))));
+}
+
 /// State letter and parent of a process.
 fn stat(process: u32) -> Option<(char, u32)> {
     let line = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;

@@ -1,4 +1,4 @@
-//! A network path between a server and its store that can be cut, stalled and slowed.
+//! A network path between a server and its store that can be cut, stalled, slowed, led elsewhere and tampered with.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -18,21 +18,46 @@ enum Mode {
     Closed,
 }
 
-/// A proxy in threads of its own, from a port that stays the same to one target.
+/// Which way a piece goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From whoever connected.
+    Request,
+    /// From the target.
+    Answer,
+}
+
+/// What becomes of a piece.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Pass,
+    /// These bytes go on in its place.
+    Replace(Vec<u8>),
+    /// These bytes go on in its place, and then the connection is cut, both ways.
+    Cut(Vec<u8>),
+}
+
+/// Decides about every piece; one that waits holds up its own connection only.
+type Filter = Arc<dyn Fn(Direction, &[u8]) -> Fate + Send + Sync>;
+
+/// A proxy in threads of its own, from a port that stays the same to one target at a time.
 pub struct Proxy {
     path: Arc<Path>,
 }
 
 struct Path {
     listen: SocketAddr,
-    target: SocketAddr,
+    /// Where it led first, which is what URLs name.
+    first_target: SocketAddr,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 struct State {
     mode: Mode,
+    target: SocketAddr,
     latency: Duration,
+    filter: Option<Filter>,
     /// Whether the port is bound, so that `refuse` can wait until it is not.
     listening: bool,
     /// Both ends of every connection, to cut them.
@@ -45,13 +70,19 @@ impl Proxy {
     pub fn to(target: SocketAddr) -> Self {
         let state = State {
             mode: Mode::Pass,
+            target,
             latency: Duration::ZERO,
+            filter: None,
             listening: false,
             open: Vec::new(),
             accepted: 0,
         };
-        let path =
-            Path { listen: ports::free_address(), target, state: Mutex::new(state), changed: Condvar::new() };
+        let path = Path {
+            listen: ports::free_address(),
+            first_target: target,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        };
         let proxy = Self { path: Arc::new(path) };
         let path = Arc::clone(&proxy.path);
         thread::spawn(move || path.serve());
@@ -66,7 +97,7 @@ impl Proxy {
 
     /// A store's URL, leading through the proxy.
     pub fn url(&self, direct: &str) -> String {
-        let port = self.path.target.port();
+        let port = self.path.first_target.port();
         let (before, after) = ["127.0.0.1", "localhost"]
             .iter()
             .find_map(|host| {
@@ -108,6 +139,18 @@ impl Proxy {
     /// Cuts the connections of this moment; new ones pass as before.
     pub fn cut(&self) {
         self.path.cut();
+    }
+
+    /// Leads to another server from now on, as a service address does after a failover. Connections to the old one
+    /// are cut; the mode stays what it is.
+    pub fn retarget(&self, target: SocketAddr) {
+        self.path.state().target = target;
+        self.path.cut();
+    }
+
+    /// Lets `filter` decide about every piece, on open connections too.
+    pub fn filter(&self, filter: impl Fn(Direction, &[u8]) -> Fate + Send + Sync + 'static) {
+        self.path.state().filter = Some(Arc::new(filter));
     }
 
     /// Holds every piece back for so long, in each direction.
@@ -193,29 +236,43 @@ impl Path {
         }
         // A stalled path does not reach the target either.
         drop(self.wait_until(|state| state.mode != Mode::Stall));
-        let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.target.port())) else { return };
+        let target = self.state().target;
+        let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, target.port())) else { return };
         {
             let mut state = self.state();
-            if matches!(state.mode, Mode::Reset | Mode::Refuse | Mode::Closed) {
+            if matches!(state.mode, Mode::Reset | Mode::Refuse | Mode::Closed) || state.target != target {
                 return;
             }
             state.open.extend(server.try_clone());
         }
         let (Ok(from_client), Ok(to_server)) = (client.try_clone(), server.try_clone()) else { return };
         let upstream = Arc::clone(&self);
-        thread::spawn(move || upstream.pump(from_client, to_server));
-        self.pump(server, client);
+        thread::spawn(move || upstream.pump(from_client, to_server, Direction::Request));
+        self.pump(server, client, Direction::Answer);
     }
 
-    fn pump(&self, mut from: TcpStream, mut to: TcpStream) {
+    fn pump(&self, mut from: TcpStream, mut to: TcpStream, direction: Direction) {
         let _ = to.set_nodelay(true);
         let mut chunk = [0_u8; 16 * 1024];
         while let Ok(length @ 1..) = from.read(&mut chunk) {
-            let latency = self.wait_until(|state| state.mode != Mode::Stall).latency;
+            let (latency, filter) = {
+                let state = self.wait_until(|state| state.mode != Mode::Stall);
+                (state.latency, state.filter.clone())
+            };
             if !latency.is_zero() {
                 thread::sleep(latency);
             }
-            if to.write_all(&chunk[..length]).is_err() {
+            let piece = &chunk[..length];
+            let sent = match filter.map_or(Fate::Pass, |filter| filter(direction, piece)) {
+                Fate::Pass => to.write_all(piece),
+                Fate::Replace(bytes) => to.write_all(&bytes),
+                Fate::Cut(bytes) => {
+                    let _ = to.write_all(&bytes);
+                    let _ = from.shutdown(Shutdown::Both);
+                    break;
+                }
+            };
+            if sent.is_err() {
                 break;
             }
         }

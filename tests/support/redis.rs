@@ -38,6 +38,8 @@ pub struct RedisOptions {
     pub port: Option<u16>,
     /// Further lines of redis.conf.
     pub extra: Vec<String>,
+    /// Variables of the server process.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Default for RedisOptions {
@@ -51,6 +53,7 @@ impl Default for RedisOptions {
             tls: None,
             port: None,
             extra: Vec::new(),
+            environment: Vec::new(),
         }
     }
 }
@@ -257,6 +260,7 @@ impl RedisServer {
             Command::new("redis-server")
                 .arg(self.directory.path().join("redis.conf"))
                 .args(arguments)
+                .envs(self.options.environment.iter().cloned())
                 .stdin(Stdio::null())
                 .stdout(log.try_clone().expect("a second handle on the log"))
                 .stderr(log),

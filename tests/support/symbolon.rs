@@ -1,6 +1,7 @@
 //! One server process.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -61,6 +62,8 @@ pub enum WaitFor {
 pub struct ServerConfig {
     arguments: Vec<String>,
     environment: Environment,
+    /// A program that becomes the server, and its arguments.
+    under: Vec<String>,
     wait_for: WaitFor,
 }
 
@@ -70,6 +73,7 @@ impl ServerConfig {
         Self {
             arguments: vec!["serve".to_owned()],
             environment: Environment::new(),
+            under: Vec::new(),
             wait_for: WaitFor::Readiness,
         }
     }
@@ -94,6 +98,12 @@ impl ServerConfig {
     /// Many variables.
     pub fn envs(mut self, environment: &Environment) -> Self {
         self.environment.extend(environment.clone());
+        self
+    }
+
+    /// Started by this program with these arguments, which are followed by those of the server. It has to `exec` it.
+    pub fn under(mut self, program: &[&str]) -> Self {
+        self.under = program.iter().map(|&word| word.to_owned()).collect();
         self
     }
 
@@ -273,7 +283,7 @@ impl Server {
     fn child(&self) -> Process {
         let arguments: Vec<&str> = self.config.arguments.iter().map(String::as_str).collect();
         Process::spawn(
-            Symbolon::command(&self.config.environment, &arguments)
+            under(&self.config.under, &Symbolon::command(&self.config.environment, &arguments))
                 .current_dir(self.directory.path())
                 .stdin(Stdio::null())
                 .stdout(self.append_to("stdout"))
@@ -308,6 +318,16 @@ impl Drop for Server {
             eprintln!("--- standard error of the server on {}:\n{}---", self.listen, self.stderr());
         }
     }
+}
+
+/// The command that runs another one, in the environment of that one.
+fn under(program: &[String], command: &Command) -> Command {
+    let words = program.iter().map(OsStr::new).chain([command.get_program()]).chain(command.get_args());
+    let mut words = words.map(OsStr::to_owned);
+    let mut outer = Command::new(words.next().expect("a command has a program"));
+    outer.args(words).env_clear();
+    outer.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    outer
 }
 
 fn answers_200(url: &str) -> bool {
