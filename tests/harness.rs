@@ -187,7 +187,7 @@ fn nobody_listens_on_a_free_port() {
 fn a_standby_follows_is_waited_for_and_takes_over() {
     let primary = PostgresServer::start();
     let path = Proxy::to(primary.address());
-    let standby = primary.standby("second", &path);
+    let standby = primary.standby("second", path.address());
     primary.execute("CREATE TABLE t (n int)");
     primary.commit_waits_for("second");
     primary.execute("INSERT INTO t VALUES (1)");

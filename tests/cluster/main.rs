@@ -15,11 +15,14 @@
 mod support;
 
 mod embedded;
+mod killed_at_each_step;
 mod old_data;
+mod postgres_failover;
 mod postgres_tls;
 mod redis_faults;
 mod revocation_faults;
 mod scene;
+mod slow_commits;
 mod sql_faults;
 mod stop;
 mod storm;

@@ -170,3 +170,9 @@ pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
 pub fn pause(milliseconds: u64) {
     thread::sleep(Duration::from_millis(milliseconds));
 }
+
+/// What a test saw, in one line that `docs/RELIABILITY.md` is made from: `cargo test … -- --nocapture | grep '^measured'`.
+pub fn measured(seen: &str) {
+    let test = thread::current().name().unwrap_or_default().to_owned();
+    println!("measured | {} | {seen}", test.rsplit("::").next().unwrap_or_default());
+}

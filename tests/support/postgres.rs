@@ -16,7 +16,6 @@ use tempfile::TempDir;
 
 use super::authority::TlsFiles;
 use super::process::{Farewell, Process, Signal};
-use super::proxy::Proxy;
 use super::psql::{self, Database, Psql};
 use super::{ports, scratch, wait};
 
@@ -99,11 +98,12 @@ impl PostgresServer {
         server
     }
 
-    /// A streaming standby of this server, which calls itself `name` and hears of it through `path`.
-    pub fn standby(&self, name: &str, path: &Proxy) -> Self {
-        let address = path.address();
-        let source = format!("host={} port={} user={USER} application_name={name}", address.ip(), address.port());
-        let settings = vec![format!("primary_conninfo={source}"), "wal_retrieve_retry_interval=100ms".to_owned()];
+    /// A streaming standby of this server, which calls itself `name` and hears of it at `address`.
+    pub fn standby(&self, name: &str, address: SocketAddr) -> Self {
+        let source =
+            format!("host={} port={} user={USER} application_name={name}", address.ip(), address.port());
+        let settings =
+            vec![format!("primary_conninfo={source}"), "wal_retrieve_retry_interval=100ms".to_owned()];
         let standby = Self::unborn(PostgresOptions { settings, ..self.options.clone() });
         let output = standby
             .command("pg_basebackup")

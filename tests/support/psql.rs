@@ -49,8 +49,13 @@ impl Psql {
     }
 
     fn run(&self, database: &str, sql: &str) -> Output {
+        self.run_with(database, sql, "")
+    }
+
+    fn run_with(&self, database: &str, sql: &str, options: &str) -> Output {
         Command::new(program("psql"))
             .env_clear()
+            .env("PGOPTIONS", options)
             .env("PGCONNECT_TIMEOUT", "10")
             .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"])
             .arg("--host")
@@ -93,7 +98,9 @@ impl Drop for Database {
         // Many databases of one shared server would fill the memory that it lives in. If the server is gone, psql
         // says so at once, and there is nothing to do.
         if fs::exists(self.psql.sockets.join(format!(".s.PGSQL.{}", self.psql.port))).unwrap_or(false) {
-            self.psql.run("postgres", &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+            // The standby for which commits wait may be gone.
+            let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+            self.psql.run_with("postgres", &drop, "-c synchronous_commit=local");
         }
     }
 }

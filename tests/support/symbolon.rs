@@ -156,7 +156,7 @@ impl Server {
         config.environment.insert("SYMBOLON_MANAGEMENT_LISTEN".to_owned(), management.to_string());
         config.environment.entry("SYMBOLON_DATA_DIR".to_owned()).or_insert(own_data);
         let server = Self { process: Mutex::new(None), config, listen, management, directory };
-        server.spawn()?;
+        server.spawn(server.config.wait_for)?;
         Ok(server)
     }
 
@@ -252,15 +252,15 @@ impl Server {
 
     /// Starts it again, on the same ports and data, ending it first if it still runs.
     pub fn restart(&self) {
+        self.restart_until(self.config.wait_for);
+    }
+
+    /// The same, for a server that is not to become what it was at its first start.
+    pub fn restart_until(&self, wait_for: WaitFor) {
         if self.process().is_some() {
             self.terminate();
         }
-        self.spawn().unwrap_or_else(|log| panic!("the server did not come up again:\n{log}"));
-    }
-
-    /// Starts it again and returns at once: for whoever measures how long that takes.
-    pub fn spawn_only(&self) {
-        *self.process() = Some(self.child());
+        self.spawn(wait_for).unwrap_or_else(|log| panic!("the server did not come up again:\n{log}"));
     }
 
     fn process(&self) -> MutexGuard<'_, Option<Process>> {
@@ -280,9 +280,9 @@ impl Server {
         Stdio::from(file.expect("a log file can be opened"))
     }
 
-    fn child(&self) -> Process {
+    fn spawn(&self, wait_for: WaitFor) -> Result<(), String> {
         let arguments: Vec<&str> = self.config.arguments.iter().map(String::as_str).collect();
-        Process::spawn(
+        let mut process = Process::spawn(
             under(&self.config.under, &Symbolon::command(&self.config.environment, &arguments))
                 .current_dir(self.directory.path())
                 .stdin(Stdio::null())
@@ -290,12 +290,8 @@ impl Server {
                 .stderr(self.append_to("stderr")),
             Farewell::Kill,
             Some(self.directory.path()),
-        )
-    }
-
-    fn spawn(&self) -> Result<(), String> {
-        let mut process = self.child();
-        let probe = match self.config.wait_for {
+        );
+        let probe = match wait_for {
             WaitFor::Readiness => Some(self.url("/readyz")),
             WaitFor::Liveness => Some(self.url("/livez")),
             WaitFor::Spawn => None,

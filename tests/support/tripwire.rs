@@ -40,6 +40,14 @@ impl Tripwire {
         *self.state() = State { victim: Some(victim), left: messages, tripped: None };
     }
 
+    /// The same for a process that `start` brings to life: it sends nothing before it is known.
+    pub fn arm_while<T>(&self, messages: usize, start: impl FnOnce() -> (u32, T)) -> T {
+        let mut state = self.state();
+        let (victim, value) = start();
+        *state = State { victim: Some(victim), left: messages, tripped: None };
+        value
+    }
+
     /// Kills nobody any more; which message the victim died of, if it did.
     pub fn disarm(&self) -> Option<String> {
         std::mem::take(&mut *self.state()).tripped
