@@ -51,18 +51,24 @@ impl ReplicaHealth {
         }
     }
 
-    /// SQL, and whether its absence can still be ridden out: then this is told but fails nothing.
-    async fn sql(&self) -> Option<String> {
+    async fn sql(&self) -> Check {
         let before = self.stores.clock.unix_millis();
         let asked = tokio::time::timeout(PATIENCE, self.stores.database.wall_clock()).await;
+        // While the lease runs, requests are answered without SQL: taking this replica out of
+        // service would turn an SQL outage into one of everything.
+        let away = |why: String| Check {
+            critical: self.lease_remaining().is_zero(),
+            ..Check::critical("sql", Some(why))
+        };
         match asked {
-            Err(_) => Some("the database does not answer in time".to_owned()),
-            Ok(Err(error)) => Some(error.to_string()),
-            Ok(Ok(None)) => None,
+            Err(_) => away("the database does not answer in time".to_owned()),
+            Ok(Err(error)) => away(error.to_string()),
+            Ok(Ok(None)) => Check::critical("sql", None),
             Ok(Ok(Some(millis))) => {
                 let after = self.stores.clock.unix_millis();
                 let apart = (before - millis).max(millis - after).max(0);
-                skew("the database", Duration::from_millis(u64::try_from(apart).unwrap_or(0)))
+                let apart = Duration::from_millis(u64::try_from(apart).unwrap_or(0));
+                Check::critical("sql", skew("the database", apart))
             }
         }
     }
@@ -126,9 +132,7 @@ impl HealthCheck for ReplicaHealth {
         let (grants, sql) = futures_util::future::join(self.grants(), self.sql()).await;
         vec![
             Check::critical(grant_store, grants),
-            // While the lease runs, requests are answered without SQL: taking this replica out of
-            // service would turn an SQL outage into one of everything.
-            Check { critical: self.lease_remaining().is_zero(), ..Check::critical("sql", sql) },
+            sql,
             Check::critical("lease", self.lease()),
             Check::critical("witness", self.witness()),
         ]

@@ -14,7 +14,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod clocks;
 mod embedded;
+mod full_disk;
 mod killed_at_each_step;
 mod old_data;
 mod postgres_failover;

@@ -9,6 +9,7 @@
 //! | [`symbolon`], [`cli`] | one server process; the command line |
 //! | [`redis`], [`postgres`] | the stores as real processes that can be killed, frozen and set back in time |
 //! | [`proxy`], [`tripwire`] | a network path between a server and its store that can be cut, or that kills at a step |
+//! | [`faketime`] | a wall clock of one process that is wrong, and that jumps |
 //! | [`http`], [`wire`] | requests, answers, and raw bytes on a socket |
 //! | [`smuggling`] | requests that two servers in a row may understand differently |
 //! | [`authority`] | certificates |
@@ -32,6 +33,7 @@ pub mod authority;
 pub mod cli;
 pub mod deployment;
 pub mod encoding;
+pub mod faketime;
 pub mod http;
 pub mod ports;
 pub mod postgres;

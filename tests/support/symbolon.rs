@@ -317,8 +317,8 @@ impl Drop for Server {
 }
 
 /// The command that runs another one, in the environment of that one.
-fn under(program: &[String], command: &Command) -> Command {
-    let words = program.iter().map(OsStr::new).chain([command.get_program()]).chain(command.get_args());
+pub fn under(program: &[impl AsRef<OsStr>], command: &Command) -> Command {
+    let words = program.iter().map(AsRef::as_ref).chain([command.get_program()]).chain(command.get_args());
     let mut words = words.map(OsStr::to_owned);
     let mut outer = Command::new(words.next().expect("a command has a program"));
     outer.args(words).env_clear();
