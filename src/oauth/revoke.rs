@@ -72,11 +72,7 @@ impl AuthorizationServer {
     }
 
     /// Records the revocation.
-    async fn record_revocation(
-        &self,
-        caller: &Caller,
-        token: &TokenString,
-    ) -> Result<Recorded, OAuthError> {
+    async fn record_revocation(&self, caller: &Caller, token: &TokenString) -> Result<Recorded, OAuthError> {
         let grant = token.grant_id();
         let ends_at = match self.grants.load(grant).await? {
             Some(record) => {

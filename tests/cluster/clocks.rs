@@ -116,7 +116,9 @@ fn x39_a_clock_that_jumps_takes_its_replica_out_of_service_and_neither_lease_nor
     jumping.wait_until_ready(true, SOON);
     let live = scene.app.mint(&jumping);
     let dead: Vec<Token> = (0..3).map(|_| scene.app.mint(&jumping)).collect();
-    dead.iter().for_each(|token| scene.app.revoke(&jumping, token));
+    for token in &dead {
+        scene.app.revoke(&jumping, token);
+    }
     let rows = || {
         scene.deployment.database().execute("SELECT count(*), (SELECT purged_number FROM feed) FROM changes")
     };

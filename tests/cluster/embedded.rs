@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::scene::{SOON, Said, Scene, ask, pause, timed, try_mint};
+use crate::scene::{SOON, Said, Scene, ask, measured, pause, timed, try_mint};
 use crate::support::actors::Token;
 use crate::support::cli;
 use crate::support::deployment::Plan;
@@ -196,7 +196,7 @@ fn an_embedded_server_that_is_killed_at_any_moment_keeps_every_promise_it_made()
             assert_eq!(ask(&scene.api, server, token), Said::Inactive, "round {round}: revoked");
         }
     }
-    println!("{} live, {} dead, {limbo} in limbo", live.len(), dead.len());
+    measured(&format!("{} live, {} dead, {limbo} in limbo", live.len(), dead.len()));
     assert!(live.len() > 10 && dead.len() > 10, "nothing happened between the kills");
 }
 

@@ -142,7 +142,9 @@ fn survives(disk: Disk) {
     let mut live: Vec<Token> = (0..20).map(|_| app.mint(server)).collect();
     let mut dying: Vec<Token> = (0..20).map(|_| app.mint(server)).collect();
     let mut dead: Vec<Token> = (0..5).map(|_| app.mint(server)).collect();
-    dead.iter().for_each(|token| app.revoke(server, token));
+    for token in &dead {
+        app.revoke(server, token);
+    }
     here.fill();
     let mut seen = Tally::default();
     let mut limbo = Vec::new();

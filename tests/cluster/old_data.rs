@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::scene::{PROMISED, SOON, Said, Scene, ask, assert_alive, readiness, try_mint};
+use crate::scene::{PROMISED, SOON, Said, Scene, ask, assert_alive, measured, readiness, try_mint};
 use crate::support::actors::{Client, Token};
 use crate::support::deployment::Plan;
 use crate::support::redis::{RedisDump, RedisOptions, RedisServer};
@@ -63,6 +63,7 @@ impl Past {
             self.scene.everywhere(token, Said::Inactive);
         }
         self.scene.live_token();
+        measured(&format!("{} dead tokens, 0 came back", self.dead.len()));
     }
 }
 
@@ -79,7 +80,7 @@ fn s9_a_redis_that_is_restored_to_an_older_dump_brings_no_dead_token_back() {
         let before = keys();
         past.scene.deployment.redis().restore(&past.dump);
         past.nothing_comes_back_at_all();
-        println!("memory {memory}: {before} keys before, {} after", keys());
+        measured(&format!("memory {memory}: {before} keys before, {} after", keys()));
     }
 }
 
@@ -208,6 +209,7 @@ fn recovers(lost: &Lost, replicas: &[&Server]) {
             assert_eq!(ask(api, server, token), Said::Inactive, "a token from before the recovery");
         }
     }
+    measured(&format!("{} tokens from before, all inactive on both after `recover`", lost.tokens.len()));
     for (minter, asked) in [(0, 1), (1, 0)] {
         let new = lost.other.mint(replicas[minter]);
         assert_eq!(ask(api, replicas[asked], &new), Said::Active);

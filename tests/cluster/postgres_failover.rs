@@ -101,7 +101,9 @@ fn a_failover_to_a_synchronous_standby_loses_nothing_and_needs_nobody() {
         wait::until_true("asking again succeeds", SOON, || scene.revoke(1, &hanging).status == 200);
         scene.everywhere(&hanging, Said::Inactive);
     }
-    revoked(scene, 4).iter().for_each(|token| scene.everywhere(token, Said::Inactive));
+    for token in revoked(scene, 4) {
+        scene.everywhere(&token, Said::Inactive);
+    }
     measured(&format!(
         "{} acknowledged revocations, 0 lost; the one under way answered {} after {took:.1?}; \
          both replicas ready {recovered:.1?} after the standby took over",
@@ -115,11 +117,11 @@ struct Transcript(String);
 
 impl Transcript {
     fn note(&mut self, text: &str) {
-        self.0.push_str(&format!("\n# {text}\n"));
+        self.0.extend(["\n# ", text, "\n"]);
     }
 
     fn saw(&mut self, command: &str, output: &str) {
-        self.0.push_str(&format!("$ {command}\n{}\n", output.trim_end()));
+        self.0.extend(["$ ", command, "\n", output.trim_end(), "\n"]);
     }
 
     fn run(&mut self, pair: &Pair, arguments: &[&str]) -> CliOutput {
@@ -130,8 +132,8 @@ impl Transcript {
             .collect();
         let seen = format!("{}{}", output.stderr, output.stdout);
         self.saw(&format!("symbolon {}", quoted.join(" ")), &seen);
-        if output.status != Some(0) {
-            self.0.push_str(&format!("(exit {})\n", output.status.unwrap_or(-1)));
+        if let Some(status @ 1..) = output.status {
+            self.0.extend(["(exit ", &status.to_string(), ")\n"]);
         }
         output
     }
@@ -168,7 +170,7 @@ fn the_failover_drill_a_lagging_standby_is_noticed_and_recovered_from() {
     drill.introspection(scene, 0, "LEAKED", &lost);
     drill.note("The primary dies; the standby is promoted, and the service address leads to it.");
     let ((), failed_over) = timed(|| pair.fail_over());
-    let (_, noticed) = timed(|| {
+    let ((), noticed) = timed(|| {
         for server in scene.deployment.replicas() {
             wait::until_true("the loss is noticed", LEASE + SOON, || {
                 for token in [&lost, &kept] {
@@ -198,7 +200,7 @@ fn the_failover_drill_a_lagging_standby_is_noticed_and_recovered_from() {
     }
     drill.note("What was acknowledged cannot be known any more, so everything from before has to end.");
     drill.run(&pair, &["recover"]).expect_status(2);
-    let (_, took) = timed(|| {
+    let ((), took) = timed(|| {
         drill.run(&pair, &["recover", "--yes", "--reason", "failover to a standby that lagged"]).success();
         wait::until_true("both replicas are ready", SOON, || pair.replicas_that_are_ready() == 2);
     });

@@ -6,8 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::scene::{
-    PROMISED, SOON, Said, Scene, assert_alive, assert_unavailable, check_failing, pause, readiness, said,
-    timed, try_mint,
+    PROMISED, SOON, Said, Scene, assert_alive, assert_unavailable, check_failing, measured, pause, readiness,
+    said, timed, try_mint,
 };
 use crate::support::actors::Token;
 use crate::support::deployment::Plan;
@@ -66,7 +66,7 @@ fn survives(scene: &Scene, break_it: impl FnOnce(&Scene), mend_it: impl FnOnce(&
     stays_honest_without_redis(scene, &live);
     mend_it(scene);
     let ((), took) = timed(|| scene.wait_for_recovery(&live));
-    println!("recovered in {took:?}");
+    measured(&format!("recovered in {took:?}"));
     scene.everywhere(&dead, Said::Inactive);
     scene.live_token();
 }
@@ -91,7 +91,7 @@ fn an_admin_can_revoke_while_redis_is_away_and_it_holds_when_redis_is_back() {
     }
     let (output, took) =
         timed(|| scene.deployment.cli(&["token", "revoke", dying.as_str(), "--yes", "--json"]));
-    println!("an admin's revocation without Redis: {took:?}");
+    measured(&format!("an admin's revocation without Redis: {took:?}"));
     assert_eq!(output.success().json()["confirmed"]["replicas"].as_array().map(Vec::len), Some(2));
     redis.restart();
     // It has the record still.
@@ -111,7 +111,7 @@ fn a_frozen_redis_is_answered_for_in_time_and_found_again() {
     // These meet connections that look well.
     for replica in [0, 1] {
         let (said, took) = timed(|| scene.ask(replica, &live));
-        println!("first introspection on a frozen Redis: {said:?} in {took:?}");
+        measured(&format!("first introspection on a frozen Redis: {said:?} in {took:?}"));
         assert_eq!(said, Said::Unavailable);
         assert!(took < PROMISED, "250 ms by default, {took:?} even on a busy machine is too long");
     }
@@ -119,7 +119,7 @@ fn a_frozen_redis_is_answered_for_in_time_and_found_again() {
     scene.wait_for_recovery(&live);
     redis.freeze();
     let (minted, took) = timed(|| try_mint(&scene.app, scene.replica(0)));
-    println!("first mint on a frozen Redis: {took:?}");
+    measured(&format!("first mint on a frozen Redis: {took:?}"));
     assert!(minted.is_none() && took < PROMISED);
     redis.thaw();
     scene.wait_for_recovery(&live);
@@ -150,7 +150,7 @@ fn one_replica_without_redis_answers_503_while_the_other_goes_on() {
     // The grant store has no part in an acknowledgement.
     let (answer, took) = timed(|| scene.revoke(0, &live));
     answer.expect_status(200);
-    println!("acknowledged in {took:?} while one replica has no Redis");
+    measured(&format!("acknowledged in {took:?} while one replica has no Redis"));
     assert_ne!(scene.ask(1, &live), Said::Active);
     scene.deployment.redis_path(1).pass();
     wait::until_true("replica 1 is back", SOON, || {
@@ -208,7 +208,7 @@ fn a_redis_that_is_still_loading_is_waited_for() {
             pause(50);
         }
     });
-    println!("asked {seen} times while Redis was loading");
+    measured(&format!("asked {seen} times while Redis was loading"));
     assert!(seen > 5, "Redis was seen loading {seen} times only");
     scene.wait_for_recovery(&live);
 }

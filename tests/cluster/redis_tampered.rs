@@ -9,11 +9,14 @@ use crate::scene::{Said, Scene, assert_alive, measured, pause, try_mint};
 use crate::support::deployment::Plan;
 use crate::support::proxy::{Direction, Fate, Proxy};
 
+/// What becomes of an answer.
+type Spoil = fn(&[u8]) -> Fate;
+
 /// How many answers pass between two that are tampered with.
 const BETWEEN: usize = 40;
 
 /// Tampers with every fortieth answer; counts them.
-fn tamper(path: &Proxy, spoil: fn(&[u8]) -> Fate) -> Arc<AtomicUsize> {
+fn tamper(path: &Proxy, spoil: Spoil) -> Arc<AtomicUsize> {
     let spoiled = Arc::new(AtomicUsize::new(0));
     let (count, passed) = (Arc::clone(&spoiled), AtomicUsize::new(0));
     path.filter(move |direction, piece| {
@@ -35,7 +38,7 @@ struct Seen {
 }
 
 /// Many requests at once, so that answers are pipelined and one piece holds several.
-fn under_load(scene: &Scene, spoil: fn(&[u8]) -> Fate) -> (usize, Seen) {
+fn under_load(scene: &Scene, spoil: Spoil) -> (usize, Seen) {
     let live = scene.live_token();
     // The feed knows that it is dead, and Redis that it is gone.
     let dead = scene.live_token();
@@ -76,7 +79,7 @@ fn under_load(scene: &Scene, spoil: fn(&[u8]) -> Fate) -> (usize, Seen) {
 #[test]
 fn answers_that_break_off_or_make_no_sense_are_503_and_never_believed() {
     let scene = Scene::of(Plan::scaled(2).proxied());
-    let faults: [(&str, fn(&[u8]) -> Fate); 5] = [
+    let faults: [(&str, Spoil); 5] = [
         ("reset between two answers", |_| Fate::Cut(Vec::new())),
         ("reset in the middle of an answer", |piece| Fate::Cut(piece[..piece.len() / 2].to_vec())),
         ("garbage instead of an answer", |piece| Fate::Replace(vec![0xfe; piece.len()])),

@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::scene::{PROMISED, SOON, Said, Scene, ask, assert_unavailable, pause, said, timed};
+use crate::scene::{PROMISED, SOON, Said, Scene, ask, assert_unavailable, measured, pause, said, timed};
 use crate::support::deployment::Plan;
 use crate::support::wait;
 
@@ -22,7 +22,7 @@ fn a_frozen_replica_delays_an_acknowledgement_by_a_lease_and_never_says_active_a
         scene.replica(1).freeze();
         let (answer, took) = timed(|| scene.revoke(0, &token));
         answer.expect_status(200);
-        println!("round {round}: acknowledged in {took:?} with a lease of {LEASE:?}");
+        measured(&format!("round {round}: acknowledged in {took:?} with a lease of {LEASE:?}"));
         assert!(took < LEASE + PROMISED, "{took:?} is longer than a lease");
         assert_eq!(scene.ask(0, &token), Said::Inactive);
         // Questions that the kernel has taken and the frozen replica has not: its first answers.
@@ -95,7 +95,7 @@ fn a_replica_that_freezes_while_it_writes_holds_nobody_up() {
             let (answer, took) = timed(|| scene.revoke(0, &token));
             scene.replica(1).thaw();
             answer.expect_status(200);
-            println!("round {round}: acknowledged in {took:?}");
+            measured(&format!("round {round}: acknowledged in {took:?}"));
             assert!(
                 took < Duration::from_secs(1) + LEASE + PROMISED,
                 "{took:?} is longer than lock and lease"
@@ -119,13 +119,13 @@ fn a_killed_replica_delays_an_acknowledgement_by_a_lease_at_most() {
     scene.replica(1).kill();
     let (answer, took) = timed(|| scene.revoke(0, &first));
     answer.expect_status(200);
-    println!("acknowledged {took:?} after a replica was killed, with a lease of {LEASE:?}");
+    measured(&format!("acknowledged {took:?} after a replica was killed, with a lease of {LEASE:?}"));
     assert!(took < LEASE + PROMISED, "{took:?} is longer than a lease");
     scene.replica(1).restart();
     scene.everywhere(&first, Said::Inactive);
     let (answer, took) = timed(|| scene.revoke(1, &second));
     answer.expect_status(200);
-    println!("acknowledged by the restarted replica in {took:?}");
+    measured(&format!("acknowledged by the restarted replica in {took:?}"));
     scene.everywhere(&second, Said::Inactive);
     scene.everywhere(&third, Said::Active);
     wait::until_true("the row of the killed one is gone", SOON, || {
@@ -150,7 +150,7 @@ fn a_wait_shorter_than_the_lease_says_that_the_revocation_is_recorded_and_asking
             (answer.status == 200).then_some(answer.status)
         })
     });
-    println!("{status} when asked again, {took:?} later");
+    measured(&format!("{status} when asked again, {took:?} later"));
     scene.replica(1).thaw();
     wait::until_true("the thawed replica says inactive", SOON, || {
         let said = scene.ask(1, &token);
@@ -174,7 +174,7 @@ fn recording_and_confirming_share_one_wait() {
     });
     assert_unavailable(&answer);
     assert!(answer.text().contains("recorded"), "{}", answer.text());
-    println!("answered after {took:?}");
+    measured(&format!("answered after {took:?}"));
     assert!(took < Duration::from_secs(6) + PROMISED, "the wait is 6 s, and it took {took:?}");
     scene.replica(1).thaw();
 }

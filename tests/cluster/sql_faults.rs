@@ -5,8 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::scene::{
-    PROMISED, SOON, Said, Scene, assert_alive, assert_unavailable, check_failing, pause, readiness, timed,
-    try_mint,
+    PROMISED, SOON, Said, Scene, assert_alive, assert_unavailable, check_failing, measured, pause, readiness,
+    timed, try_mint,
 };
 use crate::support::actors::Token;
 use crate::support::deployment::Plan;
@@ -48,7 +48,7 @@ fn survives(scene: &Scene, break_it: impl FnOnce(&Scene), mend_it: impl FnOnce(&
     }
     mend_it(scene);
     let ((), took) = timed(|| scene.wait_for_recovery(&live));
-    println!("recovered in {took:?}");
+    measured(&format!("recovered in {took:?}"));
     for server in scene.deployment.replicas() {
         assert!(!metric(server));
     }
@@ -90,7 +90,7 @@ fn rides_out_the_lease(scene: &Scene, live: &Token, dead: &Token, broken: Instan
         }
         pause(20);
     }
-    println!("last active answers began {last_active:?} after SQL went");
+    measured(&format!("last active answers began {last_active:?} after SQL went"));
     for last in last_active {
         assert!(last > RIDDEN_OUT, "introspection ended {last:?} into the outage");
         assert!(last <= LEASE, "an introspection that began {last:?} into the outage was active");
@@ -145,7 +145,7 @@ fn a_revocation_without_sql_is_refused_at_once_or_within_its_wait_and_says_what_
     let postgres = scene.deployment.postgres();
     postgres.stop();
     let (answer, took) = timed(|| scene.revoke(0, &stopped));
-    println!("a revocation with PostgreSQL stopped: 503 in {took:?}");
+    measured(&format!("a revocation with PostgreSQL stopped: 503 in {took:?}"));
     assert_unavailable(&answer);
     assert!(answer.text().contains("may have been recorded"), "{}", answer.text());
     assert!(took < PROMISED, "nobody listens there, and the answer took {took:?}");
@@ -194,7 +194,7 @@ fn acknowledged_late_and_truly(fault: fn(&Proxy)) {
         revoking.join().expect("the revocation is answered")
     });
     answer.expect_status(200);
-    println!("acknowledged in {took:?} with a lease of {LEASE:?}");
+    measured(&format!("acknowledged in {took:?} with a lease of {LEASE:?}"));
     assert!(
         took > RIDDEN_OUT,
         "the one that was cut off could still say active, {took:?} after the revocation"
@@ -210,7 +210,7 @@ fn acknowledged_late_and_truly(fault: fn(&Proxy)) {
     let next = scene.app.mint(scene.replica(0));
     let (answer, took) = timed(|| scene.revoke(0, &next));
     answer.expect_status(200);
-    println!("and the next in {took:?}");
+    measured(&format!("and the next in {took:?}"));
     assert!(took < RIDDEN_OUT, "the row of the one that was cut off is gone, and this took {took:?}");
     scene.deployment.sql_path(1).pass();
     wait::until_true("the one that was cut off is back", SOON, || {

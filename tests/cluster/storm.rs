@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::scene::{SOON, Said, Scene, minted, pause, said};
+use crate::scene::{SOON, Said, Scene, measured, minted, pause, said};
 use crate::support::actors::{Client, Token};
 use crate::support::deployment::Plan;
 use crate::support::http::{Request, Response};
@@ -330,7 +330,7 @@ fn whatever_was_acknowledged_in_a_storm_of_kills_holds_after_it() {
             alive += 1;
         }
     }
-    println!("{} dead, {alive} alive", dead.len());
+    measured(&format!("{} dead, {alive} alive", dead.len()));
     assert!(dead.len() > 20 && alive > 5, "the storm let nothing happen");
     // What is in limbo can be asked for again, and is dead then.
     for worker in &mut workers {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use crate::scene::{PROMISED, SOON, Said, Scene, ask, assert_alive, readiness, try_mint};
+use crate::scene::{PROMISED, SOON, Said, Scene, ask, assert_alive, measured, readiness, try_mint};
 use crate::support::actors::Token;
 use crate::support::deployment::Plan;
 use crate::support::encoding;
@@ -155,7 +155,7 @@ fn keys_are_rotated_one_replica_at_a_time_under_load_and_no_request_fails() {
             load.join().expect("no request failed");
         }
     });
-    println!("{} rounds of load", turns.into_inner());
+    measured(&format!("{} rounds of load", turns.into_inner()));
     assert_eq!(fingerprints(&scene).len(), 2);
     for replica in &replicas {
         assert_eq!(ask(&scene.api, &replica.server, &before), Said::Active, "an old token lives on");
