@@ -29,12 +29,14 @@ fn durable(plan: Plan) -> Plan {
 /// Redis as good as gone, from the first request that meets it to long after every replica has noticed.
 fn stays_honest_without_redis(scene: &Scene, live: &Token) {
     for (index, server) in scene.deployment.replicas().enumerate() {
-        // The first requests may meet connections that are still up and, if Redis reads, a true answer.
-        wait::until_true("the replica notices", 2 * PROMISED, || match scene.ask(index, live) {
+        // The first requests may meet connections that are still up and, if Redis reads, a true answer. Every worker
+        // has a connection of its own, and requests go round the workers.
+        let unavailable = || match scene.ask(index, live) {
             Said::Unavailable => true,
             Said::Active => false,
             other => panic!("{other:?} of a live token on replica {index}"),
-        });
+        };
+        wait::until_true("every worker notices", 2 * PROMISED, || (0..8).all(|_| unavailable()));
         server.wait_until_ready(false, 2 * PROMISED);
     }
     for (index, server) in scene.deployment.replicas().enumerate() {

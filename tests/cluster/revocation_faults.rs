@@ -140,17 +140,20 @@ fn a_wait_shorter_than_the_lease_says_that_the_revocation_is_recorded_and_asking
     scene.replica(1).freeze();
     let (answer, took) = timed(|| scene.revoke(0, &token));
     assert_unavailable(&answer);
-    let text = answer.text();
-    assert!(text.contains("recorded") && text.contains("not yet confirmed everywhere"), "{text}");
+    let mut texts = vec![answer.text()];
     assert!(took < Duration::from_secs(1) + PROMISED, "the wait is 1 s, and it took {took:?}");
     assert_eq!(scene.ask(0, &token), Said::Inactive, "dead at once wherever the change has arrived");
     let (status, took) = timed(|| {
         wait::until("asking again succeeds", Duration::from_secs(4) + 2 * PROMISED, || {
             let answer = scene.revoke(0, &token);
+            texts.push(answer.text());
             (answer.status == 200).then_some(answer.status)
         })
     });
     measured(&format!("{status} when asked again, {took:?} later"));
+    // On a busy machine one of them may say only that it may have been recorded.
+    assert!(texts.iter().any(|text| text.contains("recorded but not yet confirmed everywhere")), "{texts:?}");
+    assert!(texts.iter().all(|text| text.is_empty() || text.contains("recorded")), "{texts:?}");
     scene.replica(1).thaw();
     wait::until_true("the thawed replica says inactive", SOON, || {
         let said = scene.ask(1, &token);
