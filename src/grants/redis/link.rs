@@ -99,7 +99,9 @@ impl Link {
         answer: impl Future<Output = Result<T, RedisError>>,
     ) -> Result<T, StoreError> {
         match tokio::time::timeout(limit, answer).await {
-            Ok(Ok(value)) => Ok(value),
+            // Answers come in the order of their requests: once one of them was wrong, the next may
+            // be meant for somebody else.
+            Ok(Ok(value)) => self.trust(number).map(|()| value),
             Ok(Err(error)) => {
                 let why = StoreError::new(explain(&error));
                 // Out of memory, a disk that fails, too few replicas: reads are still good on this connection.
@@ -113,6 +115,15 @@ impl Link {
                 self.take_down(number, why.clone());
                 Err(why)
             }
+        }
+    }
+
+    /// Whether the connection with this number is still the one that is up.
+    fn trust(&self, number: u64) -> Result<(), StoreError> {
+        match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::Up(_, current) if *current == number => Ok(()),
+            State::Up(..) => Err(StoreError::new("the connection failed before its answer was looked at")),
+            State::Down(why) => Err(why.clone()),
         }
     }
 
