@@ -16,7 +16,7 @@ fn rows() -> Vec<Vec<&'static str>> {
 }
 
 /// What stands between backticks.
-fn names(cell: &str) -> impl Iterator<Item = &str> {
+pub fn names(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
 }
 
@@ -32,7 +32,7 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// The names of the tests below a directory.
-fn tests_below(directory: &str) -> BTreeSet<String> {
+pub fn tests_below(directory: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for path in sources(&root().join(directory)) {
         let text = fs::read_to_string(&path).unwrap();

@@ -18,6 +18,7 @@ mod support;
 
 mod coverage;
 mod expect;
+mod fault_table;
 mod forge;
 mod hostile_forms;
 mod hostile_headers;
