@@ -50,6 +50,20 @@ fn dead_everywhere(scene: &Scene, dead: &[Token]) {
     }
 }
 
+/// Every worker has a connection of its own, and one that is idle meets its end only with its next request.
+#[track_caller]
+fn inactive_everywhere<'t>(scene: &Scene, tokens: impl IntoIterator<Item = &'t Token>) {
+    for token in tokens {
+        for server in scene.deployment.replicas() {
+            wait::until_true("it is known to be dead", SOON, || match ask(&scene.api, server, token) {
+                Said::Inactive => true,
+                Said::Unavailable => false,
+                other => panic!("{other:?} of {}, which is dead", token.grant_id()),
+            });
+        }
+    }
+}
+
 #[test]
 fn a_failover_to_a_replica_that_missed_deletions_and_mints_brings_nothing_back_and_fails_nothing() {
     let scene = Scene::of(Plan::scaled(2).proxied());
@@ -83,9 +97,7 @@ fn a_failover_to_a_replica_that_missed_deletions_and_mints_brings_nothing_back_a
         });
         slowest = slowest.max(took);
         lost.extend(missed);
-        for token in dead.iter().chain(&lost) {
-            scene.everywhere(token, Said::Inactive);
-        }
+        inactive_everywhere(&scene, dead.iter().chain(&lost));
         // What Redis lost may be revoked all the same.
         scene.app.revoke(scene.replica(0), &lost[lost.len() - 1]);
         primary = Some(next);
@@ -123,9 +135,7 @@ fn replicas_that_see_two_different_redises_for_a_while_agree_on_what_was_revoked
     scene.deployment.redis().kill();
     scene.deployment.redis_path(1).retarget(follower.redis.address());
     scene.wait_for_recovery(&live);
-    for token in &revoked {
-        scene.everywhere(token, Said::Inactive);
-    }
+    inactive_everywhere(&scene, &revoked);
     measured(&format!(
         "{} revocations under a split, all dead on both sides of it and after it",
         revoked.len()
