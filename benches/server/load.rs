@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -134,7 +134,7 @@ impl Target {
             .arg(&self.url)
             .output()
             .expect("wrk is installed; scripts/bench does that");
-        let cpu = self.cpu() - before;
+        let cpu = self.cpu().saturating_sub(before);
         let text = String::from_utf8_lossy(&output.stdout);
         let numbers: Vec<f64> = text
             .lines()
@@ -195,10 +195,7 @@ pub fn junk_forms() -> Vec<String> {
     forms
 }
 
-fn lines(file: &PathBuf) -> Vec<String> {
-    read_lines(file).unwrap_or_default()
-}
-
-fn read_lines(file: &Path) -> std::io::Result<Vec<String>> {
-    BufReader::new(fs::File::open(file)?).lines().collect()
+fn lines(file: &Path) -> Vec<String> {
+    let file = fs::File::open(file).map(BufReader::new);
+    file.and_then(|file| file.lines().collect()).unwrap_or_default()
 }

@@ -8,6 +8,7 @@ use crate::load;
 use crate::page::Budgets;
 use crate::rounds::{interleave, median};
 use crate::support::actors::Client;
+use crate::support::symbolon::WaitFor;
 use crate::support::wait;
 
 /// Of how many tokens a sample is introspected.
@@ -86,7 +87,7 @@ pub fn start(options: &Options, budgets: &mut Budgets) {
     for _ in 0..2 * options.rounds {
         server.terminate();
         let began = std::time::Instant::now();
-        server.spawn_only();
+        server.restart_until(WaitFor::Spawn);
         wait::until_true("the first answer", Duration::from_secs(10), || {
             let request = installation.api.introspect_request(server, &token);
             request.try_send().is_ok_and(|answer| answer.status == 200)
