@@ -29,7 +29,6 @@ mod scene;
 mod slow_commits;
 mod sql_faults;
 mod stop;
-mod storm;
 mod tls;
 mod token_keys;
 mod two_replicas;

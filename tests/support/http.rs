@@ -127,6 +127,15 @@ impl Request {
 
     /// The answer, or why there was none (refused, cut off, too late).
     pub fn try_send(self) -> Result<Response, ureq::Error> {
+        self.try_send_by(agent())
+    }
+
+    /// The same, over a connection that is kept.
+    pub fn try_send_on(self, connections: &KeptConnections) -> Result<Response, ureq::Error> {
+        self.try_send_by(&connections.0)
+    }
+
+    fn try_send_by(self, agent: &Agent) -> Result<Response, ureq::Error> {
         let mut request = ureq::http::Request::builder().method(self.method.as_str()).uri(&self.url);
         for (name, value) in &self.headers {
             request = request.header(name, value);
@@ -134,10 +143,21 @@ impl Request {
         // A POST without a body is sent as one of no bytes; a GET goes without, unless it was given one.
         let always = matches!(self.method.as_str(), "POST" | "PUT" | "PATCH");
         let answer = match self.body.or_else(|| always.then(Vec::new)) {
-            Some(body) => run(request.body(body)?, self.limit),
-            None => run(request.body(())?, self.limit),
+            Some(body) => run(agent, request.body(body)?, self.limit),
+            None => run(agent, request.body(())?, self.limit),
         }?;
         read(answer)
+    }
+}
+
+/// Connections that are kept from one request to the next, for whoever sends many. One that the server has closed is
+/// made anew.
+pub struct KeptConnections(Agent);
+
+impl KeptConnections {
+    /// None yet.
+    pub fn new() -> Self {
+        Self(agent_keeping(8))
     }
 }
 
@@ -217,11 +237,12 @@ pub fn raw_parts(
 }
 
 fn run(
+    agent: &Agent,
     request: ureq::http::Request<impl ureq::AsSendBody>,
     limit: Duration,
 ) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
-    let request = agent().configure_request(request).timeout_global(Some(limit)).build();
-    agent().run(request)
+    let request = agent.configure_request(request).timeout_global(Some(limit)).build();
+    agent.run(request)
 }
 
 fn read(answer: ureq::http::Response<ureq::Body>) -> Result<Response, ureq::Error> {
@@ -238,16 +259,18 @@ fn read(answer: ureq::http::Response<ureq::Body>) -> Result<Response, ureq::Erro
 
 fn agent() -> &'static Agent {
     static AGENT: OnceLock<Agent> = OnceLock::new();
-    AGENT.get_or_init(|| {
-        Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .allow_non_standard_methods(true)
-            .proxy(None)
-            .user_agent("symbolon-tests")
-            // A kept connection would make a test's first request after a restart fail, or land on another replica's port.
-            .max_idle_connections(0)
-            .build()
-            .into()
-    })
+    // A kept connection would make a test's first request after a restart fail, or land on another replica's port.
+    AGENT.get_or_init(|| agent_keeping(0))
+}
+
+fn agent_keeping(connections: usize) -> Agent {
+    Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .allow_non_standard_methods(true)
+        .proxy(None)
+        .user_agent("symbolon-tests")
+        .max_idle_connections(connections)
+        .build()
+        .into()
 }

@@ -1,0 +1,242 @@
+//! The installation that a run is about, what its threads share, and the record that they make.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::administration::Administration;
+use crate::history::{
+    Answer, Asked, Change, ClientNumber, Event, Fault, History, Moment, Scope, SecretNumber, Setup,
+    TokenNumber,
+};
+use crate::support::actors::{Client, ResourceServer, Token};
+use crate::support::deployment::{Deployment, Plan};
+use crate::support::redis::RedisOptions;
+
+/// Of these the first two are never changed, and the second one's tokens live for [`SHORT`] only.
+const CLIENTS: ClientNumber = 8;
+pub const UNCHANGED: ClientNumber = 2;
+/// Seconds.
+const SHORT: u32 = 20;
+/// Longer than any run.
+const LIFETIME: &str = "12h";
+/// How many tokens are remembered as disputed.
+const DISPUTED: usize = 64;
+/// How many count as recent.
+const RECENT: usize = 100;
+
+pub struct World {
+    pub setup: Setup,
+    pub deployment: Deployment,
+    pub api: ResourceServer,
+    clients: Vec<Mutex<Registered>>,
+    pub administrations: Vec<Mutex<Administration>>,
+    tokens: Mutex<Tokens>,
+    operations: AtomicUsize,
+    over: AtomicBool,
+    began: Instant,
+    record: Mutex<History>,
+}
+
+/// What is known of a client's secrets; of some only that they were asked for.
+struct Registered {
+    id: String,
+    secrets: Vec<Option<String>>,
+}
+
+#[derive(Default)]
+struct Tokens {
+    all: Vec<(Token, ClientNumber)>,
+    disputed: VecDeque<TokenNumber>,
+}
+
+/// A token to ask about.
+#[derive(Clone)]
+pub struct Held {
+    pub number: TokenNumber,
+    pub token: Token,
+    pub client: ClientNumber,
+}
+
+impl World {
+    /// Starts everything and registers everybody.
+    pub fn start(setup: Setup) -> Self {
+        let fsync: &[&str] = if setup.redis_is_durable { &[] } else { &["appendfsync everysec"] };
+        let extra = fsync.iter().map(|line| (*line).to_owned()).collect();
+        let redis = RedisOptions { appendonly: true, extra, ..RedisOptions::default() };
+        let plan = Plan::scaled(usize::from(setup.replicas)).redis(redis).own_postgres().proxied();
+        let plan = plan.lease(&format!("{}s", setup.lease_millis / 1000));
+        let plan = plan.env("SYMBOLON_REVOKE_WAIT", "4s").env("SYMBOLON_DRAIN_DELAY", "0s");
+        // Little is held in memory: a Redis that goes back further has to be put right before it is served from.
+        let plan = plan.env("SYMBOLON_REVOKED_MEMORY", "2s");
+        let deployment = plan.env("SYMBOLON_ACCESS_TOKEN_TTL", LIFETIME).start();
+        let api = deployment.resource_server("api", "https://api.example", &Scope::ALL.to_string());
+        let registered = |number: ClientNumber| {
+            Mutex::new(Registered { id: format!("client-{number}"), secrets: Vec::new() })
+        };
+        let record = History { setup: setup.clone(), events: Vec::new(), faults: Vec::new(), sweep: None };
+        let world = Self {
+            setup,
+            deployment,
+            api,
+            clients: (0..CLIENTS).map(registered).collect(),
+            administrations: (0..CLIENTS).map(|_| Mutex::default()).collect(),
+            tokens: Mutex::default(),
+            operations: AtomicUsize::new(0),
+            over: AtomicBool::new(false),
+            began: Instant::now(),
+            record: Mutex::new(record),
+        };
+        for client in 0..CLIENTS {
+            let lifetime = (client == 1).then_some(SHORT);
+            let secret = world.new_secret(client);
+            let create = Change::Create { scope: Scope::ALL, secret, lifetime };
+            assert_eq!(world.administer(client, create, 0), Answer::Done);
+        }
+        world
+    }
+
+    pub fn now(&self) -> Moment {
+        Moment::try_from(self.began.elapsed().as_micros()).expect("a run ends")
+    }
+
+    /// Does something and records it.
+    pub fn record(&self, thread: u16, asked: Asked, ask: impl FnOnce() -> Answer) -> Answer {
+        let begin = self.now();
+        let answer = ask();
+        let event = Event { begin, end: self.now(), thread, asked, answer: answer.clone() };
+        lock(&self.record).events.push(event);
+        self.operations.fetch_add(1, Ordering::Relaxed);
+        answer
+    }
+
+    pub fn record_faults(&self, faults: impl IntoIterator<Item = Fault>) {
+        lock(&self.record).faults.extend(faults);
+    }
+
+    pub fn begin_sweep(&self) {
+        lock(&self.record).sweep = Some(self.now());
+    }
+
+    /// What was recorded until now.
+    pub fn history(&self) -> History {
+        lock(&self.record).clone()
+    }
+
+    pub fn operations(&self) -> usize {
+        self.operations.load(Ordering::Relaxed)
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    pub fn call_off(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    pub fn client_id(&self, client: ClientNumber) -> String {
+        lock(&self.clients[usize::from(client)]).id.clone()
+    }
+
+    /// The client with the newest secret that is known, and its number.
+    pub fn client(&self, client: ClientNumber) -> (Client, SecretNumber) {
+        let registered = lock(&self.clients[usize::from(client)]);
+        let newest = registered.secrets.iter().rposition(Option::is_some).expect("the first one is known");
+        registered.with(newest)
+    }
+
+    /// The client with any secret that was known at some time.
+    pub fn client_of_some_time(&self, client: ClientNumber, which: usize) -> (Client, SecretNumber) {
+        let registered = lock(&self.clients[usize::from(client)]);
+        let known: Vec<usize> =
+            (0..registered.secrets.len()).filter(|number| registered.secrets[*number].is_some()).collect();
+        registered.with(known[which % known.len()])
+    }
+
+    /// The number of a secret that is about to be made.
+    pub fn new_secret(&self, client: ClientNumber) -> SecretNumber {
+        let mut registered = lock(&self.clients[usize::from(client)]);
+        registered.secrets.push(None);
+        number(registered.secrets.len() - 1)
+    }
+
+    pub fn learn_secret(&self, client: ClientNumber, secret: SecretNumber, text: String) {
+        let secret = usize::try_from(secret).expect("few secrets");
+        lock(&self.clients[usize::from(client)]).secrets[secret] = Some(text);
+    }
+
+    /// The number that a token has from now on.
+    pub fn keep(&self, token: Token, client: ClientNumber) -> TokenNumber {
+        let mut tokens = lock(&self.tokens);
+        tokens.all.push((token, client));
+        number(tokens.all.len() - 1)
+    }
+
+    /// Others shall look at these, now and for a while.
+    pub fn dispute(&self, number: TokenNumber) {
+        let mut tokens = lock(&self.tokens);
+        tokens.disputed.push_back(number);
+        if tokens.disputed.len() > DISPUTED {
+            tokens.disputed.pop_front();
+        }
+    }
+
+    pub fn any_token(&self, which: usize) -> Option<Held> {
+        let tokens = lock(&self.tokens);
+        let count = tokens.all.len();
+        (count > 0).then(|| tokens.held(which % count))
+    }
+
+    pub fn recent_token(&self, which: usize) -> Option<Held> {
+        let tokens = lock(&self.tokens);
+        let count = tokens.all.len();
+        (count > 0).then(|| tokens.held(count - 1 - which % RECENT.min(count)))
+    }
+
+    pub fn disputed_token(&self, which: usize) -> Option<Held> {
+        let tokens = lock(&self.tokens);
+        let count = tokens.disputed.len();
+        let number = *(count > 0).then(|| &tokens.disputed[which % count])?;
+        Some(tokens.held(usize::try_from(number).expect("an index")))
+    }
+
+    /// The newest tokens of a client.
+    pub fn tokens_of(&self, client: ClientNumber, count: usize) -> Vec<Held> {
+        let tokens = lock(&self.tokens);
+        let newest = (0..tokens.all.len()).rev().take(10 * RECENT);
+        newest.map(|index| tokens.held(index)).filter(|held| held.client == client).take(count).collect()
+    }
+
+    pub fn every_token(&self) -> Vec<Held> {
+        let tokens = lock(&self.tokens);
+        (0..tokens.all.len()).map(|index| tokens.held(index)).collect()
+    }
+
+    pub const fn clients() -> ClientNumber {
+        CLIENTS
+    }
+}
+
+impl Registered {
+    fn with(&self, secret: usize) -> (Client, SecretNumber) {
+        let text = self.secrets[secret].clone().expect("a secret that is known");
+        (Client { id: self.id.clone(), secret: text }, number(secret))
+    }
+}
+
+impl Tokens {
+    fn held(&self, index: usize) -> Held {
+        let (token, client) = &self.all[index];
+        Held { number: number(index), token: token.clone(), client: *client }
+    }
+}
+
+fn number(index: usize) -> u32 {
+    u32::try_from(index).expect("fewer than there are numbers")
+}
+
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
