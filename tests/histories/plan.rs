@@ -36,17 +36,17 @@ pub enum Deed {
 
 /// Per thousand. Commands are processes of their own, a hundred times the work of a request.
 const WEIGHTS: &[(Deed, usize)] = &[
-    (Deed::Mint, 210),
+    (Deed::Mint, 220),
     (Deed::MintForLess, 90),
     (Deed::MintWithRetiredSecret, 10),
-    (Deed::IntrospectDisputed, 280),
-    (Deed::IntrospectRecent, 160),
-    (Deed::IntrospectAny, 150),
-    (Deed::RevokeAsOwner, 40),
-    (Deed::RevokeAsResourceServer, 40),
+    (Deed::IntrospectDisputed, 200),
+    (Deed::IntrospectRecent, 200),
+    (Deed::IntrospectAny, 193),
+    (Deed::RevokeAsOwner, 35),
+    (Deed::RevokeAsResourceServer, 35),
     (Deed::RevokeAsStranger, 8),
     (Deed::RevokeByCommandLine, 3),
-    (Deed::Administer, 9),
+    (Deed::Administer, 6),
 ];
 
 impl Step {

@@ -14,9 +14,9 @@ use crate::support::actors::{Client, ResourceServer, Token};
 use crate::support::deployment::{Deployment, Plan};
 use crate::support::redis::RedisOptions;
 
-/// Of these the first two are never changed, and the second one's tokens live for [`SHORT`] only.
-const CLIENTS: ClientNumber = 8;
-pub const UNCHANGED: ClientNumber = 2;
+const CLIENTS: ClientNumber = 10;
+/// So many are never changed. The tokens of the second one live for [`SHORT`] only.
+pub const UNCHANGED: ClientNumber = 4;
 /// Seconds.
 const SHORT: u32 = 20;
 /// Longer than any run.
