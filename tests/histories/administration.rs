@@ -40,8 +40,8 @@ const CHOICES: [Planned; 8] = [
 ];
 
 impl World {
-    /// Changes some client, if nobody else is doing so; which, if it was acknowledged.
-    pub fn change_something(&self, which: u64, how: u64, thread: u16) -> Option<(ClientNumber, Change)> {
+    /// Changes some client, if nobody else is doing so; which, if that was acknowledged.
+    pub fn change_something(&self, which: u64, how: u64, thread: u16) -> Option<ClientNumber> {
         let changing = usize::from(Self::clients() - UNCHANGED);
         let client = UNCHANGED + ClientNumber::try_from(index(which, changing)).expect("few clients");
         let mut administration = self.administrations[usize::from(client)].try_lock().ok()?;
@@ -68,7 +68,7 @@ impl World {
         for planned in next.iter().rev() {
             administration.0.push_front(*planned);
         }
-        acknowledged.then_some((client, change))
+        acknowledged.then_some(client)
     }
 
     fn numbered(&self, client: ClientNumber, planned: Planned) -> Change {

@@ -41,12 +41,12 @@ const WEIGHTS: &[(Deed, usize)] = &[
     (Deed::MintWithRetiredSecret, 10),
     (Deed::IntrospectDisputed, 200),
     (Deed::IntrospectRecent, 200),
-    (Deed::IntrospectAny, 193),
+    (Deed::IntrospectAny, 189),
     (Deed::RevokeAsOwner, 35),
     (Deed::RevokeAsResourceServer, 35),
     (Deed::RevokeAsStranger, 8),
     (Deed::RevokeByCommandLine, 3),
-    (Deed::Administer, 6),
+    (Deed::Administer, 10),
 ];
 
 impl Step {
@@ -169,7 +169,8 @@ impl Faults {
 
     fn blow(&mut self, faults: Vec<Planned>, long: bool) -> Blow {
         let hold = match long {
-            true => self.lease.mul_f64(1.2) + Duration::from_millis(self.dice.roll() % 1000),
+            // A change that is asked for when it begins is acknowledged after a lease, and looked at after that.
+            true => self.lease.mul_f64(1.5) + Duration::from_millis(self.dice.roll() % 1000),
             false => Duration::from_millis(100 + self.dice.roll() % 700),
         };
         Blow { calm: Duration::from_millis(200 + self.dice.roll() % 600), faults, hold }

@@ -156,10 +156,8 @@ impl<'w> Worker<'w> {
     }
 
     fn administer(&self, step: Step) {
-        if let Some((client, change)) = self.world.change_something(step.which, step.how, self.thread)
-            && change.kills()
-        {
-            for held in self.world.tokens_of(client, 4) {
+        if let Some(client) = self.world.change_something(step.which, step.how, self.thread) {
+            for held in self.world.tokens_of(client, 6) {
                 self.introspect_everywhere(&held);
             }
         }
