@@ -47,6 +47,9 @@ impl<'w> Breaker<'w> {
             if !self.strike(&blow) {
                 break;
             }
+            if plan.is_round() {
+                println!("round {}: {} operations", plan.rounds, self.world.operations());
+            }
         }
     }
 

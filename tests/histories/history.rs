@@ -24,7 +24,7 @@ pub type Replica = u8;
 const WORDS: [&str; 3] = ["notes:read", "notes:write", "notes:share"];
 
 /// A set of [`WORDS`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Scope(u8);
 
 impl Scope {
@@ -58,6 +58,12 @@ impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = WORDS.iter().enumerate().filter(|(index, _)| self.0 & (1 << index) != 0);
         f.write_str(&words.map(|(_, word)| *word).collect::<Vec<_>>().join(" "))
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
     }
 }
 

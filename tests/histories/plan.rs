@@ -62,7 +62,7 @@ impl Step {
             which: dice.roll(),
             replica: any_replica(dice, replicas),
             how: dice.roll(),
-            pause: Duration::from_micros(dice.roll() % 6000),
+            pause: Duration::from_micros(dice.roll() % 3000),
         }
     }
 }
@@ -117,6 +117,11 @@ impl Faults {
             }
             self.deck = self.shuffled();
         }
+    }
+
+    /// Whether everything has had its turn equally often.
+    pub const fn is_round(&self) -> bool {
+        self.deck.is_empty()
     }
 
     /// Every kind of fault; `true` holds it for longer than a lease.

@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use super::Violation;
 use crate::history::{Answer, Asked, ClientNumber, Event, Fault, History, Moment, TokenNumber};
 
+/// How far before the token was minted things may matter, in microseconds.
+const BEFORE: Moment = 10_000_000;
 /// More lines than anybody reads.
 const LINES: usize = 200;
 
@@ -13,16 +15,18 @@ const LINES: usize = 200;
 pub fn excerpt(history: &History, violation: &Violation) -> String {
     let mut text = format!("{:?}: {}\n", violation.rule, violation.text);
     let Some(event) = violation.event.map(|index| &history.events[index]) else { return text };
-    let (tokens, clients) = concerned(history, event);
-    let mut lines: Vec<(Moment, String)> = history.faults.iter().map(|f| (f.begin, fault_line(f))).collect();
+    let (tokens, clients, since) = concerned(history, event);
+    let faults = history.faults.iter().filter(|fault| fault.end >= since);
+    let mut lines: Vec<(Moment, String)> = faults.map(|fault| (fault.begin, fault_line(fault))).collect();
     let concerns = |other: &&Event| match other.asked {
         Asked::Introspect { token, .. } | Asked::Revoke { token, .. } => tokens.contains(&token),
-        Asked::Administer { client, .. } => clients.contains(&client),
+        Asked::Administer { client, .. } => clients.contains(&client) && other.end >= since,
         Asked::Mint { .. } => {
             std::ptr::eq(*other, event) || minted(other).is_some_and(|t| tokens.contains(&t))
         }
     };
-    lines.extend(history.events.iter().filter(concerns).map(|e| (e.begin, event_line(e, e == event))));
+    let marked = |other: &Event| (other.begin, event_line(other, std::ptr::eq(other, event)));
+    lines.extend(history.events.iter().filter(concerns).map(marked));
     lines.sort();
     let before = lines.iter().filter(|(begin, _)| *begin <= event.end).count();
     let skipped = before.saturating_sub(LINES);
@@ -35,7 +39,8 @@ pub fn excerpt(history: &History, violation: &Violation) -> String {
     text
 }
 
-fn concerned(history: &History, event: &Event) -> (BTreeSet<TokenNumber>, BTreeSet<ClientNumber>) {
+/// Which token, which clients, and since when.
+fn concerned(history: &History, event: &Event) -> (BTreeSet<TokenNumber>, BTreeSet<ClientNumber>, Moment) {
     let token = match event.asked {
         Asked::Introspect { token, .. } | Asked::Revoke { token, .. } => Some(token),
         _ => minted(event),
@@ -45,7 +50,8 @@ fn concerned(history: &History, event: &Event) -> (BTreeSet<TokenNumber>, BTreeS
         Asked::Mint { client, .. } | Asked::Administer { client, .. } => Some(client),
         _ => None,
     });
-    (token.into_iter().collect(), clients.collect())
+    let since = mint.map_or(event.begin, |mint| mint.begin).saturating_sub(BEFORE);
+    (token.into_iter().collect(), clients.collect(), since)
 }
 
 const fn minted(event: &Event) -> Option<TokenNumber> {
