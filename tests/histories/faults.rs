@@ -12,7 +12,7 @@ use crate::support::redis::{RedisDump, RedisServer};
 use crate::support::resp::RespClient;
 use crate::support::symbolon::Server;
 use crate::support::wait;
-use crate::world::World;
+use crate::world::{Mark, World};
 
 /// "By itself, and soon", on a machine that is busy.
 const HEALING: Duration = Duration::from_secs(30);
@@ -23,10 +23,17 @@ const DUMPS: usize = 3;
 /// What Redis itself may take for anything.
 const SOON: Duration = Duration::from_secs(20);
 
+/// What Redis had, and how far things had come by then.
+struct Dump {
+    number: u32,
+    content: RedisDump,
+    mark: Mark,
+}
+
 /// Whoever breaks things, with what is needed to mend them.
 pub struct Breaker<'w> {
     world: &'w World,
-    dumps: Vec<(u32, RedisDump)>,
+    dumps: Vec<Dump>,
     taken: u32,
     /// A connection that stays good when the password is replaced.
     insider: Option<RespClient>,
@@ -99,11 +106,14 @@ impl<'w> Breaker<'w> {
             // What happens now is not in it.
             thread::sleep(Duration::from_millis(500));
         }
-        self.dumps[index(roll, self.dumps.len())].0
+        self.dumps[index(roll, self.dumps.len())].number
     }
 
+    /// A dump that is about to be gone back to: what was revoked since is what it could bring back.
     fn dump(&self, number: u32) -> &RedisDump {
-        &self.dumps.iter().find(|(other, _)| *other == number).expect("a dump that was kept").1
+        let dump = self.dumps.iter().find(|dump| dump.number == number).expect("a dump that was kept");
+        self.world.dispute_revoked_since(dump.mark);
+        &dump.content
     }
 
     fn break_it(&mut self, kind: FaultKind) {
@@ -121,7 +131,8 @@ impl<'w> Breaker<'w> {
             FaultKind::FreezeRedis => redis.freeze(),
             FaultKind::FlushRedis => command(redis, &["FLUSHALL"]),
             FaultKind::DumpRedis(number) => {
-                self.dumps.push((number, redis.dump()));
+                let mark = self.world.mark();
+                self.dumps.push(Dump { number, content: redis.dump(), mark });
                 self.taken = number + 1;
                 if self.dumps.len() > DUMPS {
                     self.dumps.remove(0);

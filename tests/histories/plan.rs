@@ -178,7 +178,7 @@ impl Faults {
             true => self.lease.mul_f64(1.5) + Duration::from_millis(self.dice.roll() % 1000),
             false => Duration::from_millis(100 + self.dice.roll() % 700),
         };
-        Blow { calm: Duration::from_millis(200 + self.dice.roll() % 600), faults, hold }
+        Blow { calm: Duration::from_millis(300 + self.dice.roll() % 1200), faults, hold }
     }
 }
 

@@ -142,6 +142,7 @@ impl<'w> Worker<'w> {
             }
         };
         if answer == Answer::Done {
+            self.world.note_revoked(held.number);
             self.introspect_everywhere(held);
         }
         wait_after(&answer);

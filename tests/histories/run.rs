@@ -10,7 +10,7 @@ use crate::history::{Answer, History, Replica, Setup};
 use crate::requests::Worker;
 use crate::world::{Held, World};
 
-const THREADS: u16 = 5;
+const THREADS: u16 = 8;
 /// How long a token may be asked for in the end until there is an answer.
 const IN_THE_END: Duration = Duration::from_secs(20);
 const AGAIN: Duration = Duration::from_millis(50);

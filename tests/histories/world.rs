@@ -49,6 +49,15 @@ struct Registered {
 struct Tokens {
     all: Vec<(Token, ClientNumber)>,
     disputed: VecDeque<TokenNumber>,
+    /// In the order of their acknowledgements.
+    revoked: Vec<TokenNumber>,
+}
+
+/// How far things had come at some moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    tokens: usize,
+    revoked: usize,
 }
 
 /// A token to ask about.
@@ -68,8 +77,6 @@ impl World {
         let plan = Plan::scaled(usize::from(setup.replicas)).redis(redis).own_postgres().proxied();
         let plan = plan.lease(&format!("{}s", setup.lease_millis / 1000));
         let plan = plan.env("SYMBOLON_REVOKE_WAIT", "4s").env("SYMBOLON_DRAIN_DELAY", "0s");
-        // Little is held in memory: a Redis that goes back further has to be put right before it is served from.
-        let plan = plan.env("SYMBOLON_REVOKED_MEMORY", "2s");
         let deployment = plan.env("SYMBOLON_ACCESS_TOKEN_TTL", LIFETIME).start();
         let api = deployment.resource_server("api", "https://api.example", &Scope::ALL.to_string());
         let registered = |number: ClientNumber| {
@@ -180,6 +187,26 @@ impl World {
         tokens.disputed.push_back(number);
         if tokens.disputed.len() > DISPUTED {
             tokens.disputed.pop_front();
+        }
+    }
+
+    pub fn note_revoked(&self, number: TokenNumber) {
+        lock(&self.tokens).revoked.push(number);
+    }
+
+    pub fn mark(&self) -> Mark {
+        let tokens = lock(&self.tokens);
+        Mark { tokens: tokens.all.len(), revoked: tokens.revoked.len() }
+    }
+
+    /// Others shall look at what there was at a mark and was revoked since.
+    pub fn dispute_revoked_since(&self, mark: Mark) {
+        let mut tokens = lock(&self.tokens);
+        let old = |number: &&TokenNumber| usize::try_from(**number).expect("an index") < mark.tokens;
+        let since: Vec<TokenNumber> =
+            tokens.revoked[mark.revoked..].iter().filter(old).rev().take(DISPUTED).copied().collect();
+        if !since.is_empty() {
+            tokens.disputed = since.into();
         }
     }
 
