@@ -144,7 +144,7 @@ impl fmt::Display for OAuthError {
 
 impl std::error::Error for OAuthError {}
 
-const TRY_AGAIN: &str = "the server cannot answer now; try again";
+pub(super) const TRY_AGAIN: &str = "the server cannot answer now; try again";
 
 impl From<NoLease> for OAuthError {
     fn from(error: NoLease) -> Self {

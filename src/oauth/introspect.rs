@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::AuthorizationServer;
 use super::client_authentication::PresentedCredentials;
-use super::error::OAuthError;
+use super::error::{OAuthError, TRY_AGAIN};
 use crate::directory::{ResourceServer, Snapshot};
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::{ClientId, ResourceIdentifier};
@@ -79,7 +79,8 @@ impl AuthorizationServer {
     ///
     /// # Errors
     /// [`OAuthError::InvalidClient`] when the caller is no resource server; unavailable when the
-    /// grant store cannot be asked or the lease ran out.
+    /// grant store cannot be asked, the lease ran out, or another replica issued the token by
+    /// changes that have not arrived here.
     pub async fn introspect(
         &self,
         credentials: &PresentedCredentials,
@@ -107,7 +108,15 @@ impl AuthorizationServer {
             // It was changed meanwhile: what is known now decides.
             _ => credentials.resource_server(&known.view, now)?,
         };
-        Ok(judge(&self.settings.issuer, &known, now, &caller, &token, &record))
+        let answer = judge(&self.settings.issuer, &known, now, &caller, &token, &record);
+        if record.born > known.position.number && !answer.is_active() {
+            // It rests on changes that this replica has yet to read: that a client was made, enabled or widened.
+            return Err(OAuthError::unavailable(
+                TRY_AGAIN,
+                "the grant is newer than what this replica knows",
+            ));
+        }
+        Ok(answer)
     }
 
     /// A token that this installation made; junk and forgeries are refused without I/O.

@@ -5,7 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::scene::{
-    PROMISED, SOON, Said, Scene, assert_alive, assert_unavailable, check_failing, measured, pause, readiness,
+    PROMISED, SOON, Said, Scene, assert_alive, assert_unavailable, check_failing, measured, minted, pause,
+    readiness,
     timed, try_mint,
 };
 use crate::support::actors::Token;
@@ -229,4 +230,28 @@ fn a_revocation_while_one_replica_is_refused_by_sql_is_acknowledged_late_and_tru
 #[test]
 fn a_revocation_while_one_replica_hears_nothing_from_sql_is_acknowledged_late_and_truly() {
     acknowledged_late_and_truly(Proxy::stall);
+}
+
+#[test]
+fn a_token_of_a_client_that_a_replica_has_not_heard_is_enabled_is_not_called_inactive_there() {
+    // A lease that outlives the test: replica 1 goes on by what it knew.
+    let scene = Scene::of(Plan::scaled(2).proxied());
+    let deployment = &scene.deployment;
+    deployment.cli(&["client", "disable", &scene.app.id]).success();
+    deployment.sql_path(1).stall();
+    thread::scope(|scope| {
+        // Confirmed when replica 1 has heard of it.
+        let enabling = scope.spawn(|| deployment.cli(&["client", "enable", &scene.app.id]));
+        let token = wait::until("replica 0 has heard of it", SOON, || {
+            let answer = scene.app.token_request(scene.replica(0), &[]).send();
+            (answer.status == 200).then(|| minted(&answer))
+        });
+        assert_eq!(scene.ask(0, &token), Said::Active);
+        for _ in 0..20 {
+            assert_eq!(scene.ask(1, &token), Said::Unavailable, "replica 0 has given it out");
+        }
+        deployment.sql_path(1).pass();
+        enabling.join().expect("the command ends").success();
+        scene.everywhere(&token, Said::Active);
+    });
 }
