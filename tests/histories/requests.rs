@@ -135,17 +135,28 @@ impl<'w> Worker<'w> {
                 let (client, secret) = self.world.client(stranger);
                 self.revoke_as(&client, By::Stranger(stranger, secret), held, step.replica)
             }
-            _ => {
-                let api = &self.world.api;
-                let as_client = Client { id: api.id.clone(), secret: api.secret.clone() };
-                self.revoke_as(&as_client, By::ResourceServer, held, step.replica)
-            }
+            _ => self.revoke_as_resource_server(held, step.replica),
         };
-        if answer == Answer::Done {
-            self.world.note_revoked(held.number);
-            self.introspect_everywhere(held);
+        match answer {
+            Answer::Done => {
+                self.world.note_revoked(held.number);
+                self.introspect_everywhere(held);
+            }
+            Answer::Refused { .. } => {}
+            _ => self.world.note_limbo(held.number),
         }
         wait_after(&answer);
+    }
+
+    /// By the resource server, which everything here is meant for.
+    pub fn revoke_again(&self, held: &Held) -> Answer {
+        self.revoke_as_resource_server(held, 0)
+    }
+
+    fn revoke_as_resource_server(&self, held: &Held, replica: Replica) -> Answer {
+        let api = &self.world.api;
+        let as_client = Client { id: api.id.clone(), secret: api.secret.clone() };
+        self.revoke_as(&as_client, By::ResourceServer, held, replica)
     }
 
     fn revoke_as(&self, who: &Client, by: By, held: &Held, replica: Replica) -> Answer {

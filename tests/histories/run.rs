@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::dump_history;
 use crate::faults::Breaker;
-use crate::history::{Answer, History, Replica, Setup};
+use crate::history::{Answer, History, Setup};
 use crate::requests::Worker;
 use crate::world::{Held, World};
 
@@ -48,28 +48,38 @@ fn storm(world: &World) {
     });
 }
 
+/// What nobody knows the fate of is revoked once more, which is safe; then every replica is asked for every token.
 fn sweep(world: &World) {
-    let tokens = world.every_token();
-    let share = tokens.len().div_ceil(usize::from(THREADS)).max(1);
+    spread(world, &world.in_limbo(), |worker, held| {
+        until_answered(|| worker.revoke_again(held) == Answer::Done);
+    });
+    spread(world, &world.every_token(), |worker, held| {
+        for replica in 0..world.setup.replicas {
+            until_answered(|| {
+                matches!(worker.introspect(held, replica), Answer::Active(_) | Answer::Inactive)
+            });
+        }
+    });
+}
+
+fn spread(world: &World, tokens: &[Held], ask: impl Fn(&Worker<'_>, &Held) + Sync) {
+    let (share, ask) = (tokens.len().div_ceil(usize::from(THREADS)).max(1), &ask);
     thread::scope(|scope| {
         for (part, thread) in tokens.chunks(share).zip(THREADS..) {
             scope.spawn(move || {
                 let worker = Worker::new(world, thread);
                 for held in part {
-                    (0..world.setup.replicas).for_each(|replica| ask_until_answered(&worker, held, replica));
+                    ask(&worker, held);
                 }
             });
         }
     });
 }
 
-/// The checker counts those for whom there was no answer.
-fn ask_until_answered(worker: &Worker<'_>, held: &Held, replica: Replica) {
+/// Gives up when it takes too long; the checker counts who got no answer.
+fn until_answered(mut answered: impl FnMut() -> bool) {
     let began = Instant::now();
-    while !matches!(worker.introspect(held, replica), Answer::Active(_) | Answer::Inactive) {
-        if began.elapsed() > IN_THE_END {
-            return;
-        }
+    while !answered() && began.elapsed() < IN_THE_END {
         thread::sleep(AGAIN);
     }
 }

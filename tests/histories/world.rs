@@ -1,6 +1,6 @@
 //! The installation that a run is about, what its threads share, and the record that they make.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -51,6 +51,8 @@ struct Tokens {
     disputed: VecDeque<TokenNumber>,
     /// In the order of their acknowledgements.
     revoked: Vec<TokenNumber>,
+    /// Whose revocation was asked for and not acknowledged.
+    limbo: BTreeSet<TokenNumber>,
 }
 
 /// How far things had come at some moment.
@@ -192,6 +194,15 @@ impl World {
 
     pub fn note_revoked(&self, number: TokenNumber) {
         lock(&self.tokens).revoked.push(number);
+    }
+
+    pub fn note_limbo(&self, number: TokenNumber) {
+        lock(&self.tokens).limbo.insert(number);
+    }
+
+    pub fn in_limbo(&self) -> Vec<Held> {
+        let tokens = lock(&self.tokens);
+        tokens.limbo.iter().map(|number| tokens.held(usize::try_from(*number).expect("an index"))).collect()
     }
 
     pub fn mark(&self) -> Mark {

@@ -170,23 +170,38 @@ fn everything_recovers(history: &History, verdict: &mut Verdict) {
         verdict.find(Rule::EverythingRecovers, None, format!("not ready again after {:?}", fault.kind));
     }
     let Some(sweep) = history.sweep else { return };
-    let answered = answered_since(sweep, history);
+    let (introspected, revoked) = answered_since(sweep, history);
     for event in &history.events {
-        let Answer::Minted { token, grant, .. } = &event.answer else { continue };
-        for replica in (0..history.setup.replicas).filter(|replica| !answered.contains(&(*token, *replica))) {
-            let text = format!("in the end, replica {replica} had no answer for {grant}");
-            verdict.find(Rule::EverythingRecovers, None, text);
+        if let Answer::Minted { token, grant, .. } = &event.answer {
+            let silent = |replica: &u8| !introspected.contains(&(*token, *replica));
+            for replica in (0..history.setup.replicas).filter(silent) {
+                let text = format!("in the end, replica {replica} had no answer for {grant}");
+                verdict.find(Rule::EverythingRecovers, None, text);
+            }
         }
+    }
+    for (token, _) in revoked.iter().filter(|(_, done)| !**done) {
+        let text = format!("in the end, token {token} could not be revoked");
+        verdict.find(Rule::EverythingRecovers, None, text);
     }
 }
 
-fn answered_since(sweep: Moment, history: &History) -> HashSet<(TokenNumber, u8)> {
-    let since = history.events.iter().filter(|event| event.begin >= sweep);
-    let answers = since.filter_map(|event| match (event.asked, &event.answer) {
-        (Asked::Introspect { token, replica }, Answer::Active(_) | Answer::Inactive) => {
-            Some((token, replica))
+/// Which tokens each replica answered for in the end, and which were revoked, or only asked to be.
+fn answered_since(
+    sweep: Moment,
+    history: &History,
+) -> (HashSet<(TokenNumber, u8)>, BTreeMap<TokenNumber, bool>) {
+    let (mut introspected, mut revoked) = (HashSet::new(), BTreeMap::new());
+    for event in history.events.iter().filter(|event| event.begin >= sweep) {
+        match (event.asked, &event.answer) {
+            (Asked::Introspect { token, replica }, Answer::Active(_) | Answer::Inactive) => {
+                introspected.insert((token, replica));
+            }
+            (Asked::Revoke { token, .. }, answer) => {
+                *revoked.entry(token).or_default() |= *answer == Answer::Done;
+            }
+            _ => {}
         }
-        _ => None,
-    });
-    answers.collect()
+    }
+    (introspected, revoked)
 }

@@ -356,4 +356,9 @@ fn what_does_not_recover_is_found() {
     story().violates(Rule::EverythingRecovers);
     story().active(1, 1, 50..51).violates(Rule::EverythingRecovers);
     story().active(1, 1, 101..102).holds();
+    let story = || Story::new().mint(1, 10..11).sweep(100).fault(FaultKind::KillRedis, 10..110);
+    let story =
+        || story().revoke(1, unavailable(), 101..102).inactive(1, 0, 120..121).inactive(1, 1, 120..121);
+    story().violates(Rule::EverythingRecovers);
+    story().revoke(1, Answer::Done, 103..104).holds();
 }
