@@ -3,7 +3,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | `cargo test --test histories` | a bounded slice: two seeds, each with every kind of fault, some two minutes |
+//! | `cargo test --test histories` | a bounded slice: two seeds, each with every kind of fault, two to three minutes |
 //! | `HISTORY_OPERATIONS=1000000 cargo test --release --test histories` | a long one |
 //! | `HISTORY_SEED=7` | the same plan of operations and faults again ([`plan`]) |
 //! | `HISTORY_FILE=… cargo test --test histories` | judges a history that was written before, and runs nothing |

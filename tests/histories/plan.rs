@@ -175,10 +175,10 @@ impl Faults {
     fn blow(&mut self, faults: Vec<Planned>, long: bool) -> Blow {
         let hold = match long {
             // A change that is asked for when it begins is acknowledged after a lease, and looked at after that.
-            true => self.lease.mul_f64(1.5) + Duration::from_millis(self.dice.roll() % 1000),
+            true => self.lease.mul_f64(1.5) + Duration::from_millis(self.dice.roll() % 500),
             false => Duration::from_millis(100 + self.dice.roll() % 700),
         };
-        Blow { calm: Duration::from_millis(300 + self.dice.roll() % 1200), faults, hold }
+        Blow { calm: Duration::from_millis(200 + self.dice.roll() % 600), faults, hold }
     }
 }
 

@@ -197,6 +197,14 @@ fn inactive_without_a_reason_is_found() {
 }
 
 #[test]
+fn a_token_that_was_minted_by_what_another_replica_has_not_heard_is_not_inactive_there() {
+    let story = || Story::new().administer(Change::Disable, 20..30).administer(Change::Enable, 40..90);
+    let story = || story().fault(FaultKind::SqlPath(1, Path::Stalled), 35..95).mint(1, 50..51);
+    story().introspect(1, 1, unavailable(), 60..61).active(1, 1, 70..71).holds();
+    story().inactive(1, 1, 60..61).violates(Rule::NothingIsLost);
+}
+
+#[test]
 fn faults_that_lose_nothing_are_no_reason_for_inactive() {
     let harmless = [
         FaultKind::KillRedis,
