@@ -51,9 +51,32 @@ impl Sources {
     ) -> Result<Self, ConfigError> {
         let from_environment = environment.remove(CONFIG_VARIABLE).filter(|path| !path.is_empty());
         let file_path = config.or_else(|| from_environment.map(PathBuf::from));
-        let file = match &file_path {
-            Some(path) => read_file(path)?,
-            None => BTreeMap::new(),
+        let file = match file_path {
+            None => None,
+            Some(path) => match std::fs::read_to_string(&path) {
+                Ok(text) => Some((path, text)),
+                Err(error) => {
+                    let why = format!("cannot be read: {error}");
+                    return Err(ConfigError::new(path.display().to_string(), why));
+                }
+            },
+        };
+        Self::of_texts(flags, environment, file)
+    }
+
+    /// The same of a file that was read already: its path, and its text.
+    ///
+    /// # Errors
+    /// For a name that is no setting, and for a text that is no list of settings.
+    pub fn of_texts(
+        flags: Flags,
+        environment: BTreeMap<String, String>,
+        file: Option<(PathBuf, String)>,
+    ) -> Result<Self, ConfigError> {
+        let (file_path, text) = file.unzip();
+        let file = match (&file_path, text) {
+            (Some(path), Some(text)) => read_settings(path, &text)?,
+            _ => BTreeMap::new(),
         };
         let known: Vec<String> = SETTINGS
             .iter()
@@ -71,9 +94,8 @@ impl Sources {
     }
 }
 
-fn read_file(path: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
+fn read_settings(path: &Path, text: &str) -> Result<BTreeMap<String, String>, ConfigError> {
     let error = |why: String| ConfigError::new(path.display().to_string(), why);
-    let text = std::fs::read_to_string(path).map_err(|e| error(format!("cannot be read: {e}")))?;
     // The parser's own message would show the line, and a line may hold a secret.
     let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
         let line = e.span().map_or(0, |span| text.get(..span.start).map_or(0, |t| t.lines().count().max(1)));

@@ -200,8 +200,14 @@ pub(super) fn issuer(text: &str) -> Result<String, String> {
 pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, String> {
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     let network = |part: &str| {
-        let address = part.parse::<IpAddr>().map(IpNet::from);
-        address.or_else(|_| part.parse::<IpNet>()).map_err(|_| {
+        let (address, length) = part.split_once('/').map_or((part, None), |(ip, length)| (ip, Some(length)));
+        // `IpNet` alone would read 010.0.0.0 as ten, where others read eight.
+        let address = address.parse::<IpAddr>().ok();
+        let network = address.and_then(|address| match length {
+            None => Some(IpNet::from(address)),
+            Some(_) => part.parse().ok(),
+        });
+        network.ok_or_else(|| {
             format!("has {part:?}, which is neither an address nor a network such as 10.0.0.0/8")
         })
     };

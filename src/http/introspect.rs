@@ -8,7 +8,8 @@ use super::observe::observe;
 use super::{WorkerState, basic, form, respond};
 use crate::oauth::OAuthError;
 
-pub(super) const KNOWN: Known = &[
+/// The parameters that it knows.
+pub const KNOWN: Known = &[
     ("token", Occurs::Once),
     // Only a hint: it never changes an answer.
     ("token_type_hint", Occurs::Once),

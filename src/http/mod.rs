@@ -3,21 +3,22 @@
 //! [`routes`] is the one table of what is served. A handler reads its request ([`form`],
 //! [`basic`]), makes one call into [`oauth`](crate::oauth), and renders ([`respond`]).
 
-mod basic;
+// What reads and answers strangers is public, for `fuzz`.
+pub mod basic;
 mod body;
-mod form;
+pub mod form;
 mod health;
-mod introspect;
+pub mod introspect;
 mod metadata;
 mod observe;
 mod openapi;
-mod respond;
+pub mod respond;
 mod revoke;
 pub mod routes;
 pub mod server;
 pub mod tls;
-mod token;
-mod transport;
+pub mod token;
+pub mod transport;
 
 use std::sync::Arc;
 

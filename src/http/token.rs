@@ -10,7 +10,8 @@ use crate::domain::identifier::ResourceIdentifier;
 use crate::domain::scope::Scope;
 use crate::oauth::{GrantType, OAuthError, TokenRequest};
 
-const KNOWN: Known = &[
+/// The parameters that it knows.
+pub const KNOWN: Known = &[
     ("grant_type", Occurs::Once),
     ("scope", Occurs::Once),
     ("resource", Occurs::Repeatedly),

@@ -24,7 +24,8 @@ pub fn require_confidential(request: &HttpRequest) -> Result<(), OAuthError> {
     if confidential { Ok(()) } else { Err(OAuthError::InsecureTransport) }
 }
 
-fn is_confidential(peer: IpAddr, trusted_proxies: &[IpNet]) -> bool {
+/// Whether what comes in plain from this address is in confidence.
+pub fn is_confidential(peer: IpAddr, trusted_proxies: &[IpNet]) -> bool {
     // An IPv4 peer of a dual-stack listener appears as ::ffff:a.b.c.d.
     let peer = peer.to_canonical();
     peer.is_loopback() || trusted_proxies.iter().any(|network| network.contains(&peer))

@@ -39,6 +39,7 @@ fn a_wrong_value_is_named_with_what_would_be_right() {
         ("SYMBOLON_ACCESS_TOKEN_TTL", "0s", "1s or more"),
         ("SYMBOLON_ACCESS_TOKEN_TTL", "9999999d", "10 years"),
         ("SYMBOLON_TRUSTED_PROXIES", "10.0.0.0/8,proxy", "\"proxy\""),
+        ("SYMBOLON_TRUSTED_PROXIES", "010.0.0.0/8", "neither an address nor a network"),
         ("SYMBOLON_ISSUER", "http://auth.example", "must be https"),
         ("SYMBOLON_ISSUER", "https://auth.example?x", "no query"),
         ("SYMBOLON_ISSUER", "auth.example", "not a URL"),
