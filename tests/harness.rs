@@ -2,19 +2,21 @@
 
 mod support;
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use support::http::{self, Request};
+use support::leaks::{self, Secrets};
 use support::postgres::{PostgresOptions, PostgresServer};
 use support::process::{self, Farewell};
 use support::proxy::{Direction, Fate, Proxy};
 use support::redis::{RedisOptions, RedisServer};
 use support::resp::{Reply, RespClient};
+use support::symbolon::{Environment, Server, ServerConfig};
 use support::tripwire::Tripwire;
-use support::{encoding, ports, scratch, wait};
+use support::{cli, encoding, ports, scratch, wait};
 
 /// Long enough for an answer on loopback, short enough to wait for one that must not come.
 const SHORT: Duration = Duration::from_secs(1);
@@ -226,4 +228,96 @@ fn a_proxy_leads_elsewhere_and_tampers_with_what_passes() {
     assert!(wire.disarm().is_some_and(|step| step.contains("Answer")));
     assert!(!sleeper.wait().expect("it ended").success(), "it was killed");
     assert_eq!(second.command(&["GET", "colour"]).text(), "red", "the command was the first message");
+}
+
+/// Checksummed as the server does it, and nobody's.
+const TOKEN: &str = "sya_4fR2k9QxT0bLm7cPz8sJ4000000000000000000000000000002p5Fdd";
+
+/// A search that finds nothing proves something only if it would find what is there.
+#[test]
+fn a_secret_is_found_however_it_is_written() {
+    let basic = encoding::basic("cl_app", TOKEN);
+    let basic = basic.strip_prefix("Basic ").unwrap();
+    let hexadecimal: String = TOKEN.bytes().map(|byte| format!("{byte:02x}")).collect();
+    for (text, how) in [
+        (format!("token=\"{TOKEN}\""), "a token or a secret: "),
+        (format!("{:?}", TOKEN.as_bytes()), "as a list of numbers: "),
+        (format!("{:?}", format!("x{TOKEN}x").as_bytes()), "as a list of numbers: "),
+        (hexadecimal.clone(), "as hexadecimal digits: "),
+        (hexadecimal.to_uppercase(), "as hexadecimal digits: "),
+        (format!("authorization: Basic {basic}"), "as base64: "),
+        (encoding::base64(TOKEN.as_bytes()), "as base64: "),
+        (encoding::base64(format!("a{TOKEN}").as_bytes()), "as base64: "),
+        (encoding::base64(format!("ab{TOKEN}").as_bytes()), "as base64: "),
+    ] {
+        let found = Secrets::default().find(text.as_bytes()).unwrap_or_else(|| panic!("not found: {text}"));
+        assert!(found.contains(how), "{text}: {found}");
+    }
+}
+
+#[test]
+fn what_only_looks_like_a_secret_is_none() {
+    let nearly = TOKEN.replace('4', "5");
+    let short = &TOKEN[..TOKEN.len() - 1];
+    for text in [
+        &nearly,
+        short,
+        "sya_",
+        "system",
+        &encoding::base64(nearly.as_bytes()),
+        &format!("{:?}", short.as_bytes()),
+    ] {
+        assert_eq!(Secrets::default().find(text.as_bytes()), None, "{text}");
+    }
+}
+
+#[test]
+fn what_the_environment_holds_is_found_by_name() {
+    let key = encoding::random_token_key();
+    let environment = Environment::from([
+        ("SYMBOLON_TOKEN_KEY".to_owned(), format!("{key},{}", encoding::random_token_key())),
+        ("SYMBOLON_REDIS_URL".to_owned(), "redis://user:short@127.0.0.1".to_owned()),
+        ("SYMBOLON_DATABASE_URL".to_owned(), "postgres://user:a-long-password@127.0.0.1/db".to_owned()),
+    ]);
+    let secrets = Secrets::of(&environment);
+    for text in [
+        key.trim_end_matches('='),
+        "\"a-long-password\"",
+        "redis://user:short@127.0.0.1",
+        &encoding::base64(b"a-long-password"),
+    ] {
+        assert!(secrets.find(text.as_bytes()).is_some(), "{text}");
+    }
+    assert_eq!(secrets.find(b"redis://127.0.0.1 is short of memory"), None);
+}
+
+#[test]
+fn a_large_file_is_searched_across_its_parts() {
+    let directory = scratch::directory("leaks");
+    let path = directory.path().join("log");
+    let text = [vec![b'.'; leaks::PART - 30], TOKEN.as_bytes().to_vec(), vec![b'.'; 2000]].concat();
+    fs::write(&path, &text).unwrap();
+    let length = Secrets::default().look_in_file_from("a place", &path, text.len() as u64);
+    assert_eq!(length, text.len() as u64);
+    let found = std::panic::catch_unwind(|| Secrets::default().look_in_files("a place", directory.path()));
+    assert!(found.is_err(), "nothing was found");
+}
+
+#[test]
+#[should_panic(expected = "the server's stderr holds a token or a secret")]
+fn a_server_that_wrote_a_secret_fails_its_test() {
+    let server = Server::start(&ServerConfig::serve());
+    server.look_for_secrets();
+    let mut log = OpenOptions::new().append(true).open(server.log("stderr")).unwrap();
+    writeln!(log, "[TRACE] token={TOKEN}").unwrap();
+}
+
+#[test]
+#[should_panic(expected = "standard output of a command holds a token or a secret")]
+fn a_command_that_shows_a_secret_fails_its_test() {
+    let directory = scratch::directory("leak");
+    let data = directory.path().join("data").display().to_string();
+    let environment = Environment::from([("SYMBOLON_DATA_DIR".to_owned(), data)]);
+    // It may, but is not recognised behind a flag.
+    cli::cli(&environment, &["--json", "client", "create", "app", "--grant", "client_credentials"]);
 }

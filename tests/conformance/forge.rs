@@ -8,6 +8,7 @@ use symbolon::domain::token_key::TokenKeys;
 
 use crate::support::actors::Token;
 use crate::support::deployment::Deployment;
+use crate::support::leaks::crc32;
 
 const CHECKSUM: usize = 6;
 
@@ -37,13 +38,6 @@ pub fn unknown(deployment: &Deployment, kind: TokenKind) -> String {
 /// The grant of a token.
 pub fn grant_id(token: &Token) -> GrantId {
     GrantId::from_digits(token.grant_id().as_bytes()).unwrap()
-}
-
-/// Written out, so that a mistake in the server's is not repeated here (IEEE 802.3, reflected).
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & 0u32.wrapping_sub(crc & 1)))
-    })
 }
 
 #[test]

@@ -248,7 +248,7 @@ fn x25_a_refusal_leaves_the_connection_usable() {
 /// Whatever is asked for, the metrics do not grow by it, and no path or id becomes a label.
 #[test]
 fn x41_a_flood_of_unknown_things_adds_no_series_and_no_log() {
-    let own = crate::support::deployment::Deployment::embedded();
+    let own = crate::support::deployment::Plan::embedded().env("SYMBOLON_LOG", "info").start();
     let server: &Server = own.replica(0);
     let metrics = || Request::get(server.management_url("/metrics")).send().expect_status(200).text();
     let mut wire = Wire::to(server.address());

@@ -1,5 +1,6 @@
 //! The installations that the tests share, and who lives in them.
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -56,18 +57,37 @@ impl World {
 /// One process with embedded stores.
 pub fn embedded() -> &'static World {
     static WORLD: OnceLock<World> = OnceLock::new();
-    WORLD.get_or_init(|| {
+    visited(WORLD.get_or_init(|| {
         let world = World::new(Deployment::embedded());
         // A static is never dropped: a watchdog takes the directory away when this process ends.
         Box::leak(Box::new(watched(world.deployment.data_dir().parent().unwrap())));
         world
-    })
+    }))
 }
 
 /// Two processes over one Redis and one PostgreSQL.
 pub fn scaled() -> &'static World {
     static WORLD: OnceLock<World> = OnceLock::new();
-    WORLD.get_or_init(|| World::new(Deployment::scaled(2)))
+    visited(WORLD.get_or_init(|| World::new(Deployment::scaled(2))))
+}
+
+/// What the servers wrote during a test is searched for secrets at its end: a static is never dropped.
+fn visited(world: &'static World) -> &'static World {
+    struct Visits(RefCell<Vec<&'static World>>);
+
+    impl Drop for Visits {
+        fn drop(&mut self) {
+            for world in self.0.take() {
+                world.deployment.replicas().for_each(Server::look_for_secrets);
+            }
+        }
+    }
+
+    thread_local! {
+        static VISITS: Visits = const { Visits(RefCell::new(Vec::new())) };
+    }
+    VISITS.with(|visits| visits.0.borrow_mut().push(world));
+    world
 }
 
 fn watched(directory: &Path) -> Process {

@@ -7,9 +7,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::leaks::Secrets;
 use super::process::{Farewell, Process};
 use super::scratch;
-use super::symbolon::{Environment, Symbolon};
+use super::symbolon::{Environment, LOG, Symbolon};
 
 /// Longer than a revocation waits for its acknowledgement.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -52,7 +53,17 @@ pub fn cli(environment: &Environment, arguments: &[&str]) -> CliOutput {
     cli_with_stdin(environment, arguments, "")
 }
 
-/// Runs a command to its end.
+/// Commands that say a secret once, on standard output, to who asked for it.
+const TELLING: [&[&str]; 5] = [
+    &["client", "create"],
+    &["client", "rotate-secret"],
+    &["resource-server", "create"],
+    &["resource-server", "rotate-secret"],
+    &["token-key", "generate"],
+];
+
+/// Runs a command to its end. It logs all there is to log, which is searched for secrets, as is what it says.
+#[track_caller]
 pub fn cli_with_stdin(environment: &Environment, arguments: &[&str], stdin: &str) -> CliOutput {
     RunningCli::start(environment, arguments, stdin).finish()
 }
@@ -62,6 +73,9 @@ pub struct RunningCli {
     process: Process,
     directory: TempDir,
     line: String,
+    secrets: Secrets,
+    tells_a_secret: bool,
+    is_traced: bool,
 }
 
 impl RunningCli {
@@ -71,8 +85,15 @@ impl RunningCli {
         let directory = scratch::directory("cli");
         let path = |stream: &str| directory.path().join(stream);
         fs::write(path("stdin"), stdin).expect("standard input can be written");
+        let mut traced = environment.clone();
+        // `config` shows what it is told.
+        let is_traced = !environment.contains_key(LOG.0) && !arguments.contains(&"config");
+        if is_traced {
+            traced.insert(LOG.0.to_owned(), LOG.1.to_owned());
+            traced.insert("SYMBOLON_LOG_FORMAT".to_owned(), "json".to_owned());
+        }
         let process = Process::spawn(
-            Symbolon::command(environment, arguments)
+            Symbolon::command(&traced, arguments)
                 .current_dir(directory.path())
                 .stdin(File::open(path("stdin")).expect("standard input can be read"))
                 .stdout(File::create(path("stdout")).expect("standard output can be made"))
@@ -80,7 +101,13 @@ impl RunningCli {
             Farewell::Kill,
             Some(directory.path()),
         );
-        Self { process, directory, line: arguments.join(" ") }
+        let mut secrets = Secrets::of(environment);
+        if arguments.contains(&"--secret-stdin") {
+            let brought = stdin.lines().filter(|line| line.len() >= 32);
+            brought.for_each(|secret| secrets.add("a secret that was brought along", secret));
+        }
+        let tells_a_secret = TELLING.iter().any(|telling| arguments.starts_with(telling));
+        Self { process, directory, line: arguments.join(" "), secrets, tells_a_secret, is_traced }
     }
 
     /// The process id.
@@ -89,17 +116,31 @@ impl RunningCli {
     }
 
     /// Waits for its end.
+    #[track_caller]
     pub fn finish(mut self) -> CliOutput {
         let ended = self.process.wait(LIMIT);
         let read = |stream: &str| read_lossy(&self.directory.path().join(stream));
-        let output = CliOutput {
+        let mut output = CliOutput {
             status: ended.and_then(|status| status.code()),
             stdout: read("stdout"),
             stderr: read("stderr"),
         };
         assert!(ended.is_some(), "symbolon {} runs on after {LIMIT:?}: {output:?}", self.line);
+        self.secrets.look_in("standard error of a command", output.stderr.as_bytes());
+        if !self.tells_a_secret {
+            self.secrets.look_in("standard output of a command", output.stdout.as_bytes());
+        }
+        if self.is_traced {
+            output.stderr = output.stderr.split_inclusive('\n').filter(|line| !is_log_line(line)).collect();
+        }
         output
     }
+}
+
+/// What was logged, apart from what the command says itself.
+fn is_log_line(line: &str) -> bool {
+    let line = serde_json::from_str::<Value>(line).unwrap_or_default();
+    line["level"].is_string() && line["target"].is_string() && line["message"].is_string()
 }
 
 /// A file's text, or nothing if there is none yet.

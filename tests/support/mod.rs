@@ -35,6 +35,7 @@ pub mod deployment;
 pub mod encoding;
 pub mod faketime;
 pub mod http;
+pub mod leaks;
 pub mod ports;
 pub mod postgres;
 pub mod process;

@@ -106,6 +106,11 @@ impl Process {
         }
     }
 
+    /// Whether it was stopped where it is.
+    pub fn is_frozen(&self) -> bool {
+        matches!(stat(self.child.id()), Some(('T' | 't', _)))
+    }
+
     /// Lets it and its children go on.
     pub fn thaw(&mut self) {
         for child in self.children() {

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use super::cli::read_lossy;
 use super::http::{Request, Response};
+use super::leaks::Secrets;
 use super::process::{Farewell, Process, Signal};
 use super::{ports, scratch, wait};
 
@@ -45,6 +46,9 @@ impl Symbolon {
         command
     }
 }
+
+/// What a process logs unless a test says otherwise: all there is, so that all of it is searched for secrets.
+pub const LOG: (&str, &str) = ("SYMBOLON_LOG", "trace");
 
 /// When a start counts as done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,6 +134,8 @@ pub struct Server {
     config: ServerConfig,
     listen: SocketAddr,
     management: SocketAddr,
+    /// How much of standard error and standard output has been searched for secrets.
+    searched: Mutex<[u64; 2]>,
     directory: TempDir,
 }
 
@@ -155,7 +161,14 @@ impl Server {
         config.environment.insert("SYMBOLON_LISTEN".to_owned(), listen.to_string());
         config.environment.insert("SYMBOLON_MANAGEMENT_LISTEN".to_owned(), management.to_string());
         config.environment.entry("SYMBOLON_DATA_DIR".to_owned()).or_insert(own_data);
-        let server = Self { process: Mutex::new(None), config, listen, management, directory };
+        let server = Self {
+            process: Mutex::new(None),
+            config,
+            listen,
+            management,
+            searched: Mutex::default(),
+            directory,
+        };
         server.spawn(server.config.wait_for)?;
         Ok(server)
     }
@@ -193,6 +206,25 @@ impl Server {
     /// What it wrote to standard output since its first start.
     pub fn stdout(&self) -> String {
         read_lossy(&self.log("stdout"))
+    }
+
+    /// Fails the test if a secret stands in what it has written since this was asked last, or in its metrics.
+    #[track_caller]
+    pub fn look_for_secrets(&self) {
+        let secrets = Secrets::of(&self.config.environment);
+        if self.process().as_ref().is_some_and(|process| !process.is_frozen()) {
+            let metrics =
+                Request::get(self.management_url("/metrics")).limit(Duration::from_secs(1)).try_send();
+            secrets.look_in("/metrics", &metrics.map(|answer| answer.body).unwrap_or_default());
+        }
+        // What a quickstart prints is for who has started it.
+        let is_told = self.config.arguments.iter().any(|argument| argument == "quickstart");
+        let streams = if is_told { &["stderr"][..] } else { &["stderr", "stdout"] };
+        let mut searched = self.searched.lock().unwrap_or_else(PoisonError::into_inner);
+        for (stream, searched) in streams.iter().zip(searched.iter_mut()) {
+            *searched =
+                secrets.look_in_file_from(&format!("the server's {stream}"), &self.log(stream), *searched);
+        }
     }
 
     /// `/readyz` on the main listener now.
@@ -271,7 +303,8 @@ impl Server {
         verb(self.process().as_mut().expect("the server is running"));
     }
 
-    fn log(&self, stream: &str) -> PathBuf {
+    /// Where what it writes to a stream is kept.
+    pub fn log(&self, stream: &str) -> PathBuf {
         self.directory.path().join(stream)
     }
 
@@ -282,8 +315,10 @@ impl Server {
 
     fn spawn(&self, wait_for: WaitFor) -> Result<(), String> {
         let arguments: Vec<&str> = self.config.arguments.iter().map(String::as_str).collect();
+        let mut environment = self.config.environment.clone();
+        environment.entry(LOG.0.to_owned()).or_insert_with(|| LOG.1.to_owned());
         let mut process = Process::spawn(
-            under(&self.config.under, &Symbolon::command(&self.config.environment, &arguments))
+            under(&self.config.under, &Symbolon::command(&environment, &arguments))
                 .current_dir(self.directory.path())
                 .stdin(Stdio::null())
                 .stdout(self.append_to("stdout"))
@@ -311,7 +346,9 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- standard error of the server on {}:\n{}---", self.listen, self.stderr());
+            eprintln!("--- standard error of the server on {}:\n{}---", self.listen, tail(&self.stderr()));
+        } else {
+            self.look_for_secrets();
         }
     }
 }
@@ -324,6 +361,13 @@ pub fn under(program: &[impl AsRef<OsStr>], command: &Command) -> Command {
     outer.args(words).env_clear();
     outer.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     outer
+}
+
+/// The end of a log: the rest of one at its most detailed would bury it.
+fn tail(log: &str) -> &str {
+    const SHOWN: usize = 64 << 10;
+    let from = log.len().saturating_sub(SHOWN);
+    &log[log.ceil_char_boundary(from)..]
 }
 
 fn answers_200(url: &str) -> bool {
