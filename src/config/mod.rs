@@ -16,7 +16,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
-pub use self::settings::{SETTINGS, Setting};
+pub use self::settings::{SETTINGS, Setting, Takes, Topic};
 pub use self::sources::{Flags, Sources, process_environment};
 pub use self::values::MAX_LIFETIME;
 use self::values::Values;

@@ -10,7 +10,48 @@ pub struct Setting {
     pub default: Option<&'static str>,
     /// Never shown; may also be given as the content of a file that `SYMBOLON_…_FILE` names.
     pub secret: bool,
+    pub takes: Takes,
+    pub topic: Topic,
+    /// What it decides, in a line.
     pub help: &'static str,
+    /// When an operator changes it, and what follows; empty when the line above says all.
+    pub advice: &'static str,
+}
+
+/// What may be written as a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// An IP address and a port.
+    Address,
+    /// An `https://` URL; on a loopback host also `http://`.
+    Issuer,
+    /// A path on this machine.
+    Path,
+    StoreUrl,
+    TokenKeys,
+    /// From the shortest to the longest that is accepted.
+    Duration {
+        least: &'static str,
+        most: Option<&'static str>,
+    },
+    /// Addresses and networks, separated by commas.
+    Networks,
+    /// From 0 to this.
+    Number {
+        most: usize,
+    },
+    LogFilter,
+    OneOf(&'static [&'static str]),
+}
+
+/// What a setting is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    Serving,
+    Stores,
+    Tokens,
+    Revocation,
+    Running,
 }
 
 impl Setting {
@@ -21,83 +62,211 @@ impl Setting {
     pub fn flag(&self) -> String {
         self.name.replace('_', "-")
     }
+
+    const fn new(name: &'static str, topic: Topic, takes: Takes, help: &'static str) -> Self {
+        Self { name, default: None, secret: false, takes, topic, help, advice: "" }
+    }
+
+    const fn default(self, text: &'static str) -> Self {
+        Self { default: Some(text), ..self }
+    }
+
+    const fn secret(self) -> Self {
+        Self { secret: true, ..self }
+    }
+
+    const fn advice(self, advice: &'static str) -> Self {
+        Self { advice, ..self }
+    }
 }
 
-const fn setting(name: &'static str, default: &'static str, help: &'static str) -> Setting {
-    Setting { name, default: Some(default), secret: false, help }
-}
-
-const fn optional(name: &'static str, help: &'static str) -> Setting {
-    Setting { name, default: None, secret: false, help }
-}
-
-const fn secret(name: &'static str, help: &'static str) -> Setting {
-    Setting { name, default: None, secret: true, help }
-}
+use Takes::{Address, Duration, Issuer, LogFilter, Networks, Number, OneOf, Path, StoreUrl};
+use Topic::{Revocation, Running, Serving, Stores, Tokens};
 
 /// All of them, in the order in which an operator thinks of them.
 pub const SETTINGS: &[Setting] = &[
-    setting("listen", "127.0.0.1:8080", "Address of the OAuth endpoints"),
-    setting("management_listen", "127.0.0.1:9080", "Address of /livez, /readyz and /metrics"),
-    optional(
+    Setting::new("listen", Serving, Address, "Address of the OAuth endpoints").default("127.0.0.1:8080").advice(
+        "Off loopback the issuer has to be given, and requests come over TLS (`tls_cert`, `tls_key`) or through a \
+         trusted proxy: a secret that crossed a network in plain is refused, and so is its request.",
+    ),
+    Setting::new("management_listen", Serving, Address, "Address of /livez, /readyz and /metrics")
+        .default("127.0.0.1:9080")
+        .advice(
+            "Whoever reaches it reads the metrics and why a replica is not ready, so bind it where your monitoring \
+             reaches it and the world does not. `/livez` and `/readyz` answer on the main address as well.",
+        ),
+    Setting::new(
         "issuer",
+        Serving,
+        Issuer,
         "The URL by which clients reach this server [default: http:// and the listen address]",
+    )
+    .advice(
+        "Stands in the metadata and as `iss` in every answer, letter by letter as written here, on every replica the \
+         same. It is never taken from a request's headers. A path in it is served too: the load balancer need not \
+         cut it off.",
     ),
-    setting("data_dir", "./symbolon-data", "Directory of the embedded stores and their token key"),
-    secret(
+    Setting::new(
+        "data_dir",
+        Stores,
+        Path,
+        "Directory of the embedded stores and their token key",
+    )
+    .default("./symbolon-data")
+    .advice(
+        "Used when there is no `redis_url` or no `database_url`. It is made if need be, readable by its owner alone, \
+         and locked by the one server that serves from it. On a disk of its own machine: SQLite and network file \
+         systems do not agree.",
+    ),
+    Setting::new(
         "database_url",
+        Stores,
+        StoreUrl,
         "postgres://user:password@host:port/database [default: SQLite in the data directory]",
+    )
+    .secret()
+    .advice(
+        "Clients, resource servers and the change feed. `?sslmode=require` means TLS with the certificate checked; \
+         `prefer`, which anybody on the network can turn off, is refused. Needs `redis_url` beside it. \
+         `sqlite:PATH` puts the embedded database elsewhere.",
     ),
-    optional(
+    Setting::new(
         "database_ca",
+        Stores,
+        Path,
         "PEM file to check PostgreSQL's certificate against [default: the system's roots]",
-    ),
-    secret(
+    )
+    .advice("With it, TLS is used unless the URL says `sslmode=disable`."),
+    Setting::new(
         "redis_url",
+        Stores,
+        StoreUrl,
         "redis:// or rediss:// user:password@host:port/db [default: grants in the data directory]",
+    )
+    .secret()
+    .advice(
+        "The grants: which tokens exist. `rediss://` is TLS. Redis has to run with `maxmemory-policy noeviction`, or a \
+         replica is not ready: evicting a record would log somebody out. Needs `token_key`.",
     ),
-    optional("redis_ca", "PEM file to check Redis's certificate against [default: the system's roots]"),
-    secret("token_key", "Token keys, base64, separated by commas; the first is current. Required with Redis"),
-    setting(
+    Setting::new("redis_ca", Stores, Path, "PEM file to check Redis's certificate against [default: the system's roots]"),
+    Setting::new(
+        "token_key",
+        Tokens,
+        Takes::TokenKeys,
+        "Token keys, base64, separated by commas; the first is current. Required with Redis",
+    )
+    .secret()
+    .advice(
+        "The same on every replica, and in no store: `symbolon token-key generate` makes one. To rotate, add the new \
+         key at the end of every replica's list, then move it to the front everywhere, and drop the old one when its \
+         last token has ended. Without Redis a key is made in the data directory.",
+    ),
+    Setting::new(
+        "access_token_ttl",
+        Tokens,
+        Duration { least: "1s", most: Some("3650d") },
+        "Lifetime of access tokens whose client has none of its own",
+    )
+    .default("15m")
+    .advice(
+        "Revocation does not need short lifetimes here: it holds at the next introspection. Shorter means more mints; \
+         longer, more memory in Redis.",
+    ),
+    Setting::new(
+        "refresh_token_ttl",
+        Tokens,
+        Duration { least: "1s", most: Some("3650d") },
+        "Lifetime of grants with refresh tokens",
+    )
+    .default("30d")
+    .advice("Also how long a revocation is kept in SQL when the end of its grant is not known."),
+    Setting::new(
         "lease",
-        "30s",
+        Revocation,
+        Duration { least: "1s", most: Some("1h") },
         "How long an SQL outage is ridden out, and how long an acknowledgement may wait for a replica that died",
+    )
+    .default("30s")
+    .advice(
+        "The one knob between the two: replicas answer for so long (nine tenths of it, to be exact) without SQL, and a \
+         revocation waits for so long for a replica that died without saying goodbye. Graceful stops cost nothing. \
+         Replicas may differ while you change it.",
     ),
-    setting("revoke_wait", "10s", "How long /revoke waits until every replica has confirmed"),
-    setting(
+    Setting::new(
+        "revoke_wait",
+        Revocation,
+        Duration { least: "1ms", most: None },
+        "How long /revoke waits until every replica has confirmed",
+    )
+    .default("10s")
+    .advice(
+        "After it the answer is 503, \"recorded, not yet confirmed everywhere\": asking again waits for the \
+         same revocation. Longer than `lease`, it outlasts a replica that died; load balancers must wait longer still.",
+    ),
+    Setting::new(
         "revoked_memory",
-        "1h",
+        Revocation,
+        Duration { least: "1s", most: None },
         "How long a revocation is remembered after its record was deleted: longer than a Redis failover can lose",
-    ),
-    setting(
+    )
+    .default("1h")
+    .advice("Until then it takes memory in every replica. A replica that finds its Redis set back further than it \
+             remembers reads all revocations again before it serves."),
+    Setting::new(
         "store_timeout",
-        "250ms",
+        Running,
+        Duration { least: "1ms", most: Some("1900ms") },
         "How long an introspection waits for the grant store before it answers 503",
-    ),
-    setting("access_token_ttl", "15m", "Lifetime of access tokens whose client has none of its own"),
-    setting("refresh_token_ttl", "30d", "Lifetime of grants with refresh tokens"),
-    setting(
+    )
+    .default("250ms")
+    .advice("Callers are answered within 2 s whatever happens, which bounds it."),
+    Setting::new(
         "trusted_proxies",
-        "",
+        Serving,
+        Networks,
         "Addresses or networks, separated by commas, from which plain http is accepted",
+    )
+    .default("")
+    .advice(
+        "The load balancers that take TLS off, by the addresses their connections come from. Nothing that they say in \
+         headers (`X-Forwarded-…`, `Forwarded`) is believed, or needed.",
     ),
-    optional(
+    Setting::new(
         "tls_cert",
+        Serving,
+        Path,
         "PEM file with the certificate chain of the OAuth endpoints; read again when it changes",
-    ),
-    optional("tls_key", "PEM file with the private key of that certificate"),
-    setting("workers", "0", "Threads that serve requests [0: one for each core]"),
-    setting(
+    )
+    .advice("Both files are looked at every 2 s; a pair that does not fit is reported and the old one serves on."),
+    Setting::new("tls_key", Serving, Path, "PEM file with the private key of that certificate"),
+    Setting::new("workers", Running, Number { most: 1024 }, "Threads that serve requests [0: one for each core]")
+        .default("0")
+        .advice("Each has a connection to Redis of its own. More of them than cores make the slowest answers slower."),
+    Setting::new(
         "drain_delay",
-        "2s",
+        Running,
+        Duration { least: "0s", most: Some("6s") },
         "How long requests are still taken after SIGTERM, while /readyz already fails",
+    )
+    .default("2s")
+    .advice(
+        "As long as your load balancer takes to notice: its interval between probes, times the failures it wants. A \
+         second signal skips it. The whole stop takes 15 s at most, which is what to grant before SIGKILL.",
     ),
-    setting(
+    Setting::new(
         "log",
-        "info",
+        Running,
+        LogFilter,
         "What is logged: error, warn, info, debug, trace, or by module: symbolon::changes=debug",
+    )
+    .default("info")
+    .advice(
+        "Several are separated by commas: `warn,symbolon::changes=debug`. No level logs a token or a secret; a grant is \
+         named by its grant id.",
     ),
-    setting("log_format", "text", "How log lines look: text or json"),
+    Setting::new("log_format", Running, OneOf(&["text", "json"]), "How log lines look: text or json")
+        .default("text")
+        .advice("On standard error, either way; `json` is one object a line."),
 ];
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod support;
 
 mod clients;
 mod config;
+mod configuration_page;
 mod healthcheck;
 mod help;
 mod logs;
