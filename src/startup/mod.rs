@@ -2,6 +2,7 @@
 
 mod admission;
 mod health;
+mod limits;
 mod observed;
 pub mod quickstart;
 mod replica;

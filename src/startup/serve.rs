@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::admission::FeedAdmission;
 use super::health::ReplicaHealth;
+use super::limits;
 use super::observed::ObservedGrants;
 use super::quickstart::{self, Demo};
 use super::replica::{ReplicaFeed, TaskWatch, wait_for_schema};
@@ -91,6 +92,7 @@ pub enum Mode {
 /// # Errors
 /// When something prevents the server from starting: one clear line.
 pub fn run(config: Config, mode: Mode, announce: Announce<'_>) -> Result<(), ServeError> {
+    limits::adjust();
     // SQL work has threads of its own: a slow disk must not hold up requests.
     let sql = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

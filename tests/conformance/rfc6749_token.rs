@@ -295,6 +295,28 @@ fn x1_twenty_thousand_tokens_are_all_different_and_show_no_order() {
     assert!((9_000..11_000).contains(&growing), "{growing} of 20000 tokens sort after the one before");
 }
 
+/// As the OpenID Foundation's suite measures it: the entropy of a text's own characters, times its length.
+#[test]
+fn x1_every_secret_looks_like_96_bits_and_more() {
+    let world = embedded();
+    let bits = |text: &str| {
+        let length = f64::from(u32::try_from(text.len()).unwrap());
+        let characters: HashSet<char> = text.chars().collect();
+        let shares =
+            characters.iter().map(|c| f64::from(u32::try_from(text.matches(*c).count()).unwrap()) / length);
+        length * shares.map(|share| -share * share.log2()).sum::<f64>()
+    };
+    for _ in 0..100 {
+        let token = world.app.mint(world.server());
+        // Not counting what begins all of them, what names the grant, and the checksum.
+        let random = bits(&token.0[21..54]);
+        assert!(random >= 96.0, "{random}: {}", token.0);
+    }
+    for secret in [&world.app.secret, &world.other.secret, &world.notes.secret, &world.mail.secret] {
+        assert!(bits(&secret[4..47]) >= 96.0, "{secret}");
+    }
+}
+
 /// 16 random bytes and a tag of 8 in 33 digits: 128 bits that nobody can guess (RFC 6749 §10.10).
 #[test]
 fn g1_tokens_of_one_moment_share_nothing() {

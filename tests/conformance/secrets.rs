@@ -1,5 +1,9 @@
 //! No token and no secret is anywhere but with its owner (X23, X4).
 
+use std::os::unix::process::ExitStatusExt as _;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use crate::monitor::Monitor;
 use crate::support::actors::{Client, ResourceServer};
 use crate::support::cli;
@@ -7,6 +11,8 @@ use crate::support::deployment::{Deployment, Plan};
 use crate::support::encoding::{base64, basic};
 use crate::support::http::{self, Request};
 use crate::support::leaks::Secrets;
+use crate::support::process::Signal;
+use crate::support::symbolon::{Server, ServerConfig};
 
 /// Does everything that handles a secret, well and badly.
 fn exercise(deployment: &Deployment, secrets: &mut Secrets) {
@@ -194,4 +200,18 @@ fn x23_the_configuration_is_shown_without_its_secrets() {
     let key = &deployment.deployment.environment()["SYMBOLON_TOKEN_KEY"];
     assert!(!shown.stdout.contains(key.as_str()) && !shown.stderr.contains(key.as_str()));
     assert!(shown.stdout.contains("********"), "{}", shown.stdout);
+}
+
+/// A crash leaves no file with tokens and keys in it, whatever the limits were that the server was started under.
+#[test]
+fn x23_a_server_that_crashes_leaves_no_core() {
+    let allowed = getrlimit(Resource::Core);
+    setrlimit(Resource::Core, Rlimit { current: allowed.maximum, maximum: allowed.maximum }).unwrap();
+    assert_ne!(allowed.maximum, Some(0), "the test proves nothing where no process may leave a core");
+    let server = Server::start(&ServerConfig::serve());
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
+    let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().collect::<Vec<_>>(), ["0", "0", "bytes"]);
+    let ending = server.end_with(Signal::ABORT);
+    assert_eq!((ending.status.signal(), ending.status.core_dumped()), (Some(6), false));
 }
