@@ -108,7 +108,7 @@ fn is_within_bounds(config: &Config) {
     assert!(config.revoked_memory >= second && config.revoke_wait > Duration::ZERO);
     // Callers are answered within 2 s.
     assert!(config.store_timeout > Duration::ZERO && config.store_timeout < 2 * second);
-    assert!((1..=1024).contains(&config.workers));
+    assert!((1..=512).contains(&config.workers));
     for written in
         [config.lease, config.revoke_wait, config.revoked_memory, config.store_timeout, config.drain_delay]
     {

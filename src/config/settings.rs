@@ -239,7 +239,7 @@ pub const SETTINGS: &[Setting] = &[
     )
     .advice("Both files are looked at every 2 s; a pair that does not fit is reported and the old one serves on."),
     Setting::new("tls_key", Serving, Path, "PEM file with the private key of that certificate"),
-    Setting::new("workers", Running, Number { most: 1024 }, "Threads that serve requests [0: one for each core]")
+    Setting::new("workers", Running, Number { most: 512 }, "Threads that serve requests [0: one for each core]")
         .default("0")
         .advice("Each has a connection to Redis of its own. More of them than cores make the slowest answers slower."),
     Setting::new(

@@ -17,6 +17,8 @@ pub const MAX_LIFETIME: Duration = Duration::from_secs(10 * 365 * 86_400);
 const MAX_STORE_TIMEOUT: Duration = Duration::from_millis(1900);
 /// The graceful stop takes 15 s at most, and requests under way need some of them.
 const MAX_DRAIN_DELAY: Duration = Duration::from_secs(6);
+/// More than this actix-server refuses, by a panic.
+const MAX_WORKERS: usize = 512;
 
 struct Value {
     text: String,
@@ -216,9 +218,9 @@ pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, String> {
 
 pub(super) fn workers(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
-        Ok(0) => Ok(std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
-        Ok(workers) if workers <= 1024 => Ok(workers),
-        _ => Err(format!("is {text:?}, not a number of threads from 0 to 1024")),
+        Ok(0) => Ok(std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_WORKERS))),
+        Ok(workers) if workers <= MAX_WORKERS => Ok(workers),
+        _ => Err(format!("is {text:?}, not a number of threads from 0 to {MAX_WORKERS}")),
     }
 }
 

@@ -7,6 +7,7 @@ use super::support::encoding;
 use super::support::ports;
 use super::support::postgres::PostgresServer;
 use super::support::redis::{RedisOptions, RedisServer};
+use super::support::symbolon::{Server, ServerConfig};
 use super::{Place, error_line};
 
 fn setting(place: &Place, arguments: &[&str], name: &str) -> (String, String) {
@@ -242,4 +243,11 @@ fn a_data_directory_that_cannot_be_made_is_named() {
     place.cli(&["client", "list"]).success();
     let mode = std::fs::metadata(place.path().join("data")).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0, "nobody else looks into it");
+}
+
+/// The library below panics beyond its own bound: ours must not lie above it.
+#[test]
+fn as_many_workers_as_are_accepted_can_be_started() {
+    let server = Server::start(&ServerConfig::serve().env("SYMBOLON_WORKERS", "512"));
+    assert!(server.is_ready());
 }
