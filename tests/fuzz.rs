@@ -137,7 +137,7 @@ impl Inputs {
     }
 }
 
-/// SplitMix64: small, and good enough to choose by.
+/// `SplitMix64`: small, and good enough to choose by.
 struct Chance(u64);
 
 impl Chance {

@@ -238,7 +238,7 @@ const TOKEN: &str = "sya_4fR2k9QxT0bLm7cPz8sJ4000000000000000000000000000002p5Fd
 fn a_secret_is_found_however_it_is_written() {
     let basic = encoding::basic("cl_app", TOKEN);
     let basic = basic.strip_prefix("Basic ").unwrap();
-    let hexadecimal: String = TOKEN.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hexadecimal: String = TOKEN.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     for (text, how) in [
         (format!("token=\"{TOKEN}\""), "a token or a secret: "),
         (format!("{:?}", TOKEN.as_bytes()), "as a list of numbers: "),

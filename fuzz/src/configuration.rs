@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use symbolon::config::{Config, ConfigError, Flags, MAX_LIFETIME, SETTINGS, Setting, Sources};
+use symbolon::config::{Config, ConfigError, Flags, MAX_LIFETIME, SETTINGS, Secret, Setting, Sources};
 use symbolon::domain::clock::MAX_LEASE;
 use symbolon::domain::duration;
 
@@ -95,7 +95,7 @@ fn accepted(config: &Config, sources: &Sources, discreet: bool) {
         (&config.redis_url, &again.redis_url),
         (&config.token_key, &again.token_key),
     ] {
-        assert_eq!(one.as_ref().map(|secret| secret.expose()), other.as_ref().map(|secret| secret.expose()));
+        assert_eq!(one.as_ref().map(Secret::expose), other.as_ref().map(Secret::expose));
     }
 }
 

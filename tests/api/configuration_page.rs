@@ -50,17 +50,16 @@ fn describe(text: &mut String, setting: &Setting) {
         None => (setting.help, None),
     };
     let default = match (setting.default, otherwise) {
-        (Some(""), _) => "none".to_owned(),
+        (Some(""), _) | (None, None) => "none".to_owned(),
         (Some(value), Some(meaning)) if meaning.starts_with(value) => {
             format!("`{value}`{}", &meaning[value.len()..])
         }
         (Some(value), _) => format!("`{value}`"),
         (None, Some(meaning)) => meaning.to_owned(),
-        (None, None) => "none".to_owned(),
     };
     write!(text, "\n#### `{}`\n\n{what}.\n", setting.name).unwrap();
     if !setting.advice.is_empty() {
-        write!(text, "{}\n", setting.advice).unwrap();
+        writeln!(text, "{}", setting.advice).unwrap();
     }
     write!(text, "\n- Value: {}\n- Default: {default}\n", value(setting.takes)).unwrap();
 }
@@ -96,6 +95,7 @@ fn variables() -> String {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "whether to write is asked of the test, not of the server")]
 fn the_configuration_page_is_what_the_code_says() {
     let page = page();
     if env::var_os("UPDATE_DOCS").is_some() {
@@ -154,10 +154,10 @@ fn the_configuration_page_names_the_bounds_that_hold() {
             }
             Takes::Address => assert!(accepts(setting, "[::1]:1") && !accepts(setting, "localhost:1")),
             Takes::Networks => {
-                assert!(accepts(setting, "10.0.0.0/8, 192.0.2.7") && !accepts(setting, "proxy"))
+                assert!(accepts(setting, "10.0.0.0/8, 192.0.2.7") && !accepts(setting, "proxy"));
             }
             Takes::Issuer => {
-                assert!(accepts(setting, "https://a.example") && !accepts(setting, "http://a.example"))
+                assert!(accepts(setting, "https://a.example") && !accepts(setting, "http://a.example"));
             }
             Takes::Path | Takes::StoreUrl | Takes::TokenKeys | Takes::LogFilter => {}
         }

@@ -35,6 +35,7 @@ mod rfc8414_metadata;
 mod rfc8707_resource;
 mod secrets;
 mod store_commands;
+mod timing;
 mod transport;
 mod world;
 

@@ -47,7 +47,7 @@ impl Secrets {
             let user = url.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
             match user.and_then(|(user, _)| user.split_once(':')) {
                 Some((_, password)) if password.len() >= SHORTEST => {
-                    secrets.add("a store's password", password)
+                    secrets.add("a store's password", password);
                 }
                 // Too short to be looked for alone.
                 Some((user, password)) if !password.is_empty() => {
@@ -137,7 +137,7 @@ fn find_shape(bytes: &[u8]) -> Option<(String, usize)> {
     }
     for (prefix, _) in SHAPES {
         let listed = prefix.map(|byte| byte.to_string()).join(", ");
-        let hexadecimal: String = prefix.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hexadecimal = prefix.map(|byte| format!("{byte:02x}")).concat();
         let encodings: [(&str, Vec<String>, Decode); 3] = [
             ("a list of numbers", vec![listed], decode_list),
             ("hexadecimal digits", vec![hexadecimal.to_uppercase(), hexadecimal], decode_hexadecimal),
