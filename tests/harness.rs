@@ -250,8 +250,11 @@ fn a_secret_is_found_however_it_is_written() {
         (encoding::base64(format!("a{TOKEN}").as_bytes()), "as base64: "),
         (encoding::base64(format!("ab{TOKEN}").as_bytes()), "as base64: "),
     ] {
-        let found = Secrets::default().find(text.as_bytes()).unwrap_or_else(|| panic!("not found: {text}"));
-        assert!(found.contains(how), "{text}: {found}");
+        for text in [text.clone(), format!("[TRACE] {text}\n[TRACE] next\n")] {
+            let found = Secrets::default().find(text.as_bytes());
+            let found = found.unwrap_or_else(|| panic!("not found: {text}"));
+            assert!(found.contains(how), "{text}: {found}");
+        }
     }
 }
 

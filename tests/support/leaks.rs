@@ -186,7 +186,11 @@ type Decode = fn(&[u8], usize) -> Vec<Vec<u8>>;
 
 fn decode_list(bytes: &[u8], at: usize) -> Vec<Vec<u8>> {
     let text = String::from_utf8_lossy(&bytes[at..bytes.len().min(at + 5 * 65)]);
-    vec![text.split(", ").map_while(|number| number.trim_end_matches(']').parse().ok()).collect()]
+    // After the last number comes a bracket, and whatever is written next.
+    let digits = |number: &str| {
+        number.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok())
+    };
+    vec![text.split(", ").map_while(digits).collect()]
 }
 
 fn decode_hexadecimal(bytes: &[u8], at: usize) -> Vec<Vec<u8>> {
