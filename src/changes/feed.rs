@@ -61,15 +61,26 @@ impl<V: Clone + Send + Sync + 'static> ChangeFeed<V> {
         Self { published, clock, sequence, acknowledger, witness }
     }
 
-    /// The snapshot to judge by. To be called by every request after its last await: the snapshot
-    /// is taken first and the clock read after it, so that what passes this check was known to be
-    /// current at a moment after the request began.
+    /// Judges by the snapshot that is current. To be called by every request after its last await:
+    /// the snapshot is taken first and the clock read after it, so that what passes this check was
+    /// known to be current at a moment after the request began. `judge` cannot keep it, nor wait.
     ///
     /// # Errors
     /// When that snapshot's own lease has run out: the answer is 503.
+    pub fn with_current<T>(&self, judge: impl FnOnce(&Arc<Snapshot<V>>) -> T) -> Result<T, NoLease> {
+        self.published.look(|newest| {
+            let snapshot = newest.ok_or(NoLease)?;
+            if self.clock.boot() >= snapshot.deadline { Err(NoLease) } else { Ok(judge(snapshot)) }
+        })
+    }
+
+    /// The snapshot that is current, to be kept: for its position, and for what it says of the
+    /// time before an await.
+    ///
+    /// # Errors
+    /// When its lease has run out: the answer is 503.
     pub fn current(&self) -> Result<Arc<Snapshot<V>>, NoLease> {
-        let snapshot = self.published.newest().ok_or(NoLease)?;
-        if self.clock.boot() >= snapshot.deadline { Err(NoLease) } else { Ok(snapshot) }
+        self.with_current(Arc::clone)
     }
 
     /// The newest snapshot, lease or not: for health and metrics, never for an answer.

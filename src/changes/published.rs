@@ -26,6 +26,12 @@ impl<V: Clone> Published<V> {
         self.newest.load_full()
     }
 
+    /// Looks at the newest snapshot without taking a share in it: the count of shares is one place
+    /// in memory, over which the workers' cores would quarrel at every request.
+    pub(super) fn look<T>(&self, at: impl FnOnce(Option<&Arc<Snapshot<V>>>) -> T) -> T {
+        at(self.newest.load().as_ref())
+    }
+
     /// Replaces the snapshot. Positions never go back: an older one is not published, and the
     /// newest is returned either way.
     pub(super) fn publish(&self, snapshot: Snapshot<V>) -> Arc<Snapshot<V>> {

@@ -42,13 +42,18 @@ impl Scope {
     /// # Errors
     /// When the text is empty, has another form, or is longer than 4096 characters.
     pub fn parse(text: &str) -> Result<Self, MalformedScope> {
-        if text.len() > MAX_SCOPE_LENGTH || !text.split(' ').all(is_scope_token) {
+        if text.len() > MAX_SCOPE_LENGTH {
             return Err(MalformedScope);
         }
-        if text.split(' ').is_sorted_by(|one, next| one < next) {
-            return Ok(Self(text.into()));
+        let (mut before, mut sorted) = (&b""[..], true);
+        for word in text.as_bytes().split(|byte| *byte == b' ') {
+            if !is_scope_token(word) {
+                return Err(MalformedScope);
+            }
+            sorted &= before < word;
+            before = word;
         }
-        Ok(text.split(' ').collect())
+        Ok(if sorted { Self(text.into()) } else { text.split(' ').collect() })
     }
 
     /// The words in alphabetical order, separated by spaces.
@@ -115,8 +120,8 @@ fn join<'w>(words: impl Iterator<Item = &'w str>) -> String {
 }
 
 /// `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )`
-fn is_scope_token(word: &str) -> bool {
-    !word.is_empty() && word.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+fn is_scope_token(word: &[u8]) -> bool {
+    !word.is_empty() && word.iter().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
 }
 
 impl fmt::Display for Scope {

@@ -118,7 +118,15 @@ impl SecretDigest {
 
 impl PartialEq for SecretDigest {
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        // Word by word: `subtle` hides every element from the optimizer, and one byte is as dear as eight.
+        let words = |digest: &[u8; Self::BYTES]| {
+            let mut words = [0; Self::BYTES / size_of::<u64>()];
+            for (word, bytes) in words.iter_mut().zip(digest.as_chunks().0) {
+                *word = u64::from_ne_bytes(*bytes);
+            }
+            words
+        };
+        words(&self.0).ct_eq(&words(&other.0)).into()
     }
 }
 

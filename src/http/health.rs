@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use actix_web::http::header;
 use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
 use super::body::NoBody;
-use super::{WorkerState, shared};
+use super::{WorkerState, respond, shared};
 use crate::domain::clock::{BootTime, Clock};
 
 /// How old an answer of `/readyz` may be.
@@ -92,16 +92,26 @@ impl Health {
     }
 }
 
-fn text(mut response: actix_web::HttpResponseBuilder, body: String) -> HttpResponse {
-    response
-        .insert_header((header::CONTENT_TYPE, "text/plain; charset=utf-8"))
+const PLAIN: &str = "text/plain; charset=utf-8";
+/// Prometheus' text format.
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+fn text(
+    mut response: HttpResponseBuilder,
+    content_type: &'static str,
+    body: impl Into<Vec<u8>>,
+) -> HttpResponse {
+    let mut response = response
+        .insert_header((header::CONTENT_TYPE, content_type))
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(body)
+        .body(body.into());
+    respond::as_no_page(&mut response);
+    response
 }
 
 /// Alive: the process answers. Never asks a store: restarting us mends none of them.
 pub async fn livez(_: NoBody) -> HttpResponse {
-    text(HttpResponse::Ok(), "ok\n".to_owned())
+    text(HttpResponse::Ok(), PLAIN, "ok\n")
 }
 
 /// Ready: requests sent here will be answered. `?verbose` tells each check, and on the management
@@ -127,7 +137,7 @@ pub async fn readyz(request: HttpRequest, _: NoBody) -> HttpResponse {
         (if ready { "ok\n" } else { "not ready; /readyz?verbose tells why\n" }).to_owned()
     };
     let response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
-    text(response, body)
+    text(response, PLAIN, body)
 }
 
 pub async fn metrics(request: HttpRequest, _: NoBody) -> HttpResponse {
@@ -138,10 +148,7 @@ pub async fn metrics(request: HttpRequest, _: NoBody) -> HttpResponse {
         shared.metrics.check_failing.with_label_values(&[check.name]).set(failing);
     }
     match shared.metrics.render() {
-        Ok(body) => HttpResponse::Ok()
-            .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
-            .insert_header((header::CACHE_CONTROL, "no-store"))
-            .body(body),
+        Ok(body) => text(HttpResponse::Ok(), METRICS, body),
         Err(error) => {
             log::error!("the metrics cannot be written: {error}");
             HttpResponse::InternalServerError().finish()

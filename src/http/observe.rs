@@ -99,6 +99,7 @@ pub async fn observe(
     if let Ok(value) = HeaderValue::from_bytes(&request_id.0) {
         response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
     }
+    respond::as_no_page(&mut response);
     if shared.health.is_stopping() {
         // Whoever keeps connections must let go of this one before it is cut under a request.
         response.head_mut().set_connection_type(ConnectionType::Close);

@@ -20,13 +20,21 @@ struct ErrorBody {
     error_description: &'static str,
 }
 
-/// A JSON answer that nobody may keep (RFC 6749 §5.1, RFC 7662 §4).
+/// A JSON answer that nobody may keep (RFC 7662 §4).
 pub fn json(body: Vec<u8>) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")))
         .insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
-        .insert_header((header::PRAGMA, HeaderValue::from_static("no-cache")))
         .body(body)
+}
+
+/// Headers on every answer: none of them is a page, and no browser should take it for one, nor show
+/// it in a frame (the policy's `frame-ancestors` stands above `X-Frame-Options`, CSP Level 2 §7.7.1).
+pub fn as_no_page(response: &mut HttpResponse) {
+    const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
 }
 
 /// The answer for a refused request.

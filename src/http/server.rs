@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
-use actix_web::middleware::DefaultHeaders;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use rustls::ServerConfig;
@@ -17,15 +16,6 @@ use super::{SharedState, WorkerState, metadata, routes};
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long the head of a request may take to arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Headers on every answer: none of them is a page, and no browser should take it for one.
-fn headers() -> DefaultHeaders {
-    DefaultHeaders::new()
-        .add(("X-Content-Type-Options", "nosniff"))
-        .add(("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"))
-        .add(("X-Frame-Options", "DENY"))
-        .add(("Referrer-Policy", "no-referrer"))
-}
 
 /// Makes a worker's state, on the worker's own thread.
 pub type MakeWorker = Arc<dyn Fn() -> WorkerState + Send + Sync>;
@@ -45,10 +35,7 @@ pub fn main(
 ) -> io::Result<Server> {
     let issuer_path = metadata::path_of(issuer).to_owned();
     let server = HttpServer::new(move || {
-        App::new()
-            .wrap(headers())
-            .app_data(Data::new(make_worker()))
-            .configure(|config| routes::main(config, &issuer_path))
+        App::new().app_data(Data::new(make_worker())).configure(|config| routes::main(config, &issuer_path))
     })
     .workers(workers)
     .keep_alive(KEEP_ALIVE)
@@ -70,7 +57,7 @@ pub fn main(
 /// When the address cannot be bound.
 pub fn management(address: SocketAddr, shared: Arc<SharedState>) -> io::Result<Server> {
     let server = HttpServer::new(move || {
-        App::new().wrap(headers()).app_data(Data::from(Arc::clone(&shared))).configure(routes::management)
+        App::new().app_data(Data::from(Arc::clone(&shared))).configure(routes::management)
     })
     .workers(1)
     .client_request_timeout(HEAD_TIMEOUT)

@@ -1,5 +1,6 @@
 //! `POST /token` (RFC 6749 §3.2).
 
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
@@ -34,7 +35,10 @@ pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerStat
         let issued = state.server.issue(&token_request).await?;
         let grant_type = token_request.grant_type.as_str();
         state.shared.metrics.tokens_issued.count(grant_type);
-        Ok(respond::json(issued.to_json().map_err(respond::unrenderable)?))
+        let mut response = respond::json(issued.to_json().map_err(respond::unrenderable)?);
+        // RFC 6749 §5.1: "the \"Pragma\" response header field [RFC2616] with a value of \"no-cache\"".
+        response.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+        Ok(response)
     })
     .await
 }

@@ -48,17 +48,17 @@ impl PresentedCredentials {
     ///
     /// # Errors
     /// [`OAuthError::InvalidClient`] otherwise.
-    pub fn resource_server(
+    pub fn resource_server<'v>(
         &self,
-        view: &DirectoryView,
+        view: &'v DirectoryView,
         now: Timestamp,
-    ) -> Result<Arc<ResourceServer>, OAuthError> {
+    ) -> Result<&'v Arc<ResourceServer>, OAuthError> {
         let server = view.find_resource_server(&self.id);
         let good = match (server, &self.secret) {
             (Some(server), Some(secret)) => server.credentials.accept(secret, now),
             _ => false,
         };
-        server.filter(|server| good && server.enabled).cloned().ok_or(FAILED)
+        server.filter(|server| good && server.enabled).ok_or(FAILED)
     }
 
     /// The client or resource server that these credentials are of; their ids never collide.
@@ -67,7 +67,7 @@ impl PresentedCredentials {
     /// [`OAuthError::InvalidClient`] otherwise.
     pub fn caller(&self, view: &DirectoryView, now: Timestamp) -> Result<Caller, OAuthError> {
         match self.resource_server(view, now) {
-            Ok(server) => Ok(Caller::ResourceServer(server)),
+            Ok(server) => Ok(Caller::ResourceServer(Arc::clone(server))),
             Err(_) => self.client(view, now).map(Caller::Client),
         }
     }

@@ -9,7 +9,7 @@ use super::client_authentication::PresentedCredentials;
 use super::error::{OAuthError, TRY_AGAIN};
 use crate::directory::{ResourceServer, Snapshot};
 use crate::domain::clock::Timestamp;
-use crate::domain::identifier::{ClientId, ResourceIdentifier};
+use crate::domain::identifier::ClientId;
 use crate::domain::scope::Scope;
 use crate::domain::token::{TokenKind, TokenString};
 use crate::grants::{AccessToken, GrantRecord};
@@ -51,8 +51,8 @@ pub struct ActiveToken {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 enum Audience {
-    One(ResourceIdentifier),
-    Many(Vec<ResourceIdentifier>),
+    One(String),
+    Many(Vec<String>),
 }
 
 impl Introspection {
@@ -86,12 +86,10 @@ impl AuthorizationServer {
         credentials: &PresentedCredentials,
         token: &[u8],
     ) -> Result<Introspection, OAuthError> {
-        let caller = {
-            // RFC 7662 §2.1: "the authorization server MUST … require some form of authorization":
-            // who does not prove who they are has nothing looked up.
-            let known = self.feed.current()?;
-            credentials.resource_server(&known.view, self.feed.clock().now())?
-        };
+        // RFC 7662 §2.1: "the authorization server MUST … require some form of authorization": who
+        // does not prove who they are has nothing looked up.
+        let now = self.feed.clock().now();
+        self.feed.with_current(|known| credentials.resource_server(&known.view, now).map(drop))??;
         let Some(token) = self.recognise(token) else { return Ok(Introspection::Inactive) };
         if token.kind() != TokenKind::Access {
             return Ok(Introspection::Inactive);
@@ -100,23 +98,20 @@ impl AuthorizationServer {
             return Ok(Introspection::Inactive);
         };
         let record = record.decode()?;
-        // After the last await: one snapshot, then the clock; all is judged by these.
-        let known = self.feed.current()?;
-        let now = self.feed.clock().now();
-        let caller = match known.view.find_resource_server(caller.id.as_str()) {
-            Some(current) if Arc::ptr_eq(current, &caller) => caller,
-            // It was changed meanwhile: what is known now decides.
-            _ => credentials.resource_server(&known.view, now)?,
-        };
-        let answer = judge(&self.settings.issuer, &known, now, &caller, &token, &record);
-        if record.born > known.position.number && !answer.is_active() {
-            // It rests on changes that this replica has yet to read: that a client was made, enabled or widened.
-            return Err(OAuthError::unavailable(
-                TRY_AGAIN,
-                "the grant is newer than what this replica knows",
-            ));
-        }
-        Ok(answer)
+        // After the last await: one snapshot, then the clock; all is judged by these, the caller too.
+        self.feed.with_current(|known| {
+            let now = self.feed.clock().now();
+            let caller = credentials.resource_server(&known.view, now)?;
+            let answer = judge(&self.settings.issuer, known, now, caller, &token, &record);
+            if record.born > known.position.number && !answer.is_active() {
+                // It rests on changes that this replica has yet to read: that a client was made, enabled or widened.
+                return Err(OAuthError::unavailable(
+                    TRY_AGAIN,
+                    "the grant is newer than what this replica knows",
+                ));
+            }
+            Ok(answer)
+        })?
     }
 
     /// A token that this installation made; junk and forgeries are refused without I/O.
@@ -179,7 +174,7 @@ fn live_token<'r>(
 
 fn audience(known: &Snapshot, record: &GrantRecord) -> Audience {
     let identifiers = record.audience.iter().filter_map(|id| {
-        known.view.find_resource_server(id.as_str()).map(|server| server.identifier.clone())
+        known.view.find_resource_server(id.as_str()).map(|server| server.identifier.to_string())
     });
     let mut identifiers: Vec<_> = identifiers.collect();
     match (identifiers.len(), identifiers.pop()) {

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::scene::{
     PROMISED, SOON, Said, Scene, assert_alive, assert_unavailable, check_failing, measured, minted, pause,
-    readiness,
-    timed, try_mint,
+    readiness, timed, try_mint,
 };
 use crate::support::actors::Token;
 use crate::support::deployment::Plan;

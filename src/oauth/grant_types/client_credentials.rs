@@ -37,12 +37,13 @@ pub(in crate::oauth) async fn issue(
             continue;
         }
         // After the last await, one snapshot decides whether the token may be handed out.
-        let after = server.feed.current()?;
-        let unchanged = after
-            .view
-            .find_client(permission.client.id.as_str())
-            .is_some_and(|client| Arc::ptr_eq(client, &permission.client));
-        if unchanged && after.is_live(&grant_id, &permission.client.id, record.born) {
+        let id = &permission.client.id;
+        let lives = server.feed.with_current(|after| {
+            let client = after.view.find_client(id.as_str());
+            let unchanged = client.is_some_and(|client| Arc::ptr_eq(client, &permission.client));
+            unchanged && after.is_live(&grant_id, id, record.born)
+        })?;
+        if lives {
             return Ok(issued);
         }
         // Dead before it was seen by anybody. The record would only take room until its end.
