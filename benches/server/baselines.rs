@@ -9,7 +9,7 @@ use crate::load::{self, Target};
 use crate::support::actors::Token;
 use crate::support::http::{self, Request};
 use crate::support::process::{Farewell, Process};
-use crate::support::redis::RedisServer;
+use crate::support::redis::{RedisOptions, RedisServer};
 use crate::support::{ports, wait};
 
 const START: Duration = Duration::from_secs(20);
@@ -28,9 +28,18 @@ pub struct Baseline {
 impl Baseline {
     /// One of `benches/baseline`.
     pub fn start(name: &'static str, variant: &str) -> Self {
-        let redis = (!matches!(variant, "constant" | "memory")).then(RedisServer::start);
+        Self::start_built("baseline", name, variant)
+    }
+
+    /// The same with Symbolon's allocator.
+    pub fn start_with_mimalloc(name: &'static str, variant: &str) -> Self {
+        Self::start_built("baseline-mimalloc", name, variant)
+    }
+
+    fn start_built(program: &str, name: &'static str, variant: &str) -> Self {
+        let redis = (!matches!(variant, "constant" | "memory")).then(redis);
         let address = ports::free_address();
-        let mut command = Command::new(example("baseline"));
+        let mut command = Command::new(example(program));
         command.args([variant, &address.to_string()]);
         command.args(redis.as_ref().map(RedisServer::url));
         Self::spawn(command, name, address, redis)
@@ -42,7 +51,7 @@ impl Baseline {
         if !directory.join("node_modules").is_dir() {
             return None;
         }
-        let (redis, address) = (RedisServer::start(), ports::free_address());
+        let (redis, address) = (redis(), ports::free_address());
         let mut command = Command::new("node");
         command.arg("server.mjs").arg(address.port().to_string()).arg(processes.to_string()).arg(redis.url());
         command.current_dir(directory);
@@ -71,9 +80,11 @@ impl Baseline {
     pub fn introspection(&mut self) -> Target {
         let tokens: Vec<String> = (0..TOKENS).map(|_| self.mint().0).collect();
         let target = self.target("/introspect", load::token_forms(&tokens));
-        let url = self.url("/introspect");
-        let answer = Request::post(url).form(&[("token", &tokens[0])]).basic(CALLER.0, CALLER.1).send();
-        assert_eq!(answer.expect_status(200).json()["active"], true, "{} introspects", self.name);
+        for token in &tokens {
+            let request = Request::post(self.url("/introspect")).form(&[("token", token)]);
+            let answer = request.basic(CALLER.0, CALLER.1).send().expect_status(200);
+            assert_eq!(answer.json()["active"], true, "{} introspects", self.name);
+        }
         target
     }
 
@@ -95,6 +106,15 @@ impl Baseline {
     fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
+}
+
+/// A dump to disk in the middle of a run would be measured too.
+pub fn redis() -> RedisServer {
+    RedisServer::start_with(without_dumps())
+}
+
+pub fn without_dumps() -> RedisOptions {
+    RedisOptions { extra: vec!["save \"\"".to_owned()], ..RedisOptions::default() }
 }
 
 /// An example of this package, built like the server under test, which it lies beside.

@@ -10,10 +10,10 @@ use symbolon::domain::entropy::{self, SystemEntropy};
 use symbolon::domain::identifier::GrantId;
 use symbolon::sql::{Database, DatabaseUrl};
 
+use crate::baselines;
 use crate::load::{self, Target};
 use crate::support::actors::{Client, ResourceServer, Token};
 use crate::support::deployment::{Deployment, Plan};
-use crate::support::redis::RedisOptions;
 
 pub const WORKERS: &str = "2";
 /// Longer than the benchmark runs.
@@ -31,9 +31,7 @@ pub struct Installation {
 
 impl Installation {
     pub fn start(replicas: usize) -> Self {
-        // A dump to disk in the middle of a run would be measured too.
-        let redis = RedisOptions { extra: vec!["save \"\"".to_owned()], ..RedisOptions::default() };
-        let plan = Plan::scaled(replicas).redis(redis).own_postgres();
+        let plan = Plan::scaled(replicas).redis(baselines::without_dumps()).own_postgres();
         let plan = plan.env("SYMBOLON_WORKERS", WORKERS).env("SYMBOLON_ACCESS_TOKEN_TTL", LIFETIME);
         let deployment = plan.env("SYMBOLON_LOG", "warn").start();
         let api = deployment.resource_server("api", "https://api.example", SCOPE);
@@ -95,6 +93,11 @@ impl Installation {
     /// Revocations of these tokens, each once.
     pub fn revocation(&self, name: &str, tokens: &[String]) -> Target {
         self.target(name, "/revoke", (&self.app.id, &self.app.secret), load::token_forms(tokens))
+    }
+
+    /// An inactive token is answered faster, and would flatter.
+    pub fn assert_active(&self, tokens: &[String]) {
+        assert!(tokens.iter().all(|token| self.is_active(token)), "every token that is asked for lives");
     }
 
     pub fn is_active(&self, token: &str) -> bool {

@@ -1,12 +1,15 @@
 //! Load by wrk: 64 kept connections that ask as fast as they are answered.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use symbolon::domain::entropy::SystemEntropy;
+use symbolon::domain::identifier::GrantId;
+use symbolon::domain::token::{PlainToken, TokenKind};
+use symbolon::domain::token_key::TokenKeys;
 use tempfile::TempDir;
 
 use crate::support::{encoding, scratch};
@@ -184,15 +187,16 @@ pub fn token_forms<T: AsRef<str>>(tokens: &[T]) -> Vec<String> {
     tokens.iter().map(|token| encoding::form(&[("token", token.as_ref())])).collect()
 }
 
-/// Texts that look like tokens to nobody who checks the checksum.
+/// Texts that nobody takes for tokens who checks the checksum; and forgeries, of which only the tag is wrong.
 pub fn junk_forms() -> Vec<String> {
-    let mut forms = Vec::new();
-    for number in 0..1000 {
-        let mut junk = String::from("sya_");
-        write!(junk, "{number:056}").expect("a string takes everything");
-        forms.push(encoding::form(&[("token", &junk)]));
-    }
-    forms
+    let keys = TokenKeys::from_secrets([[7; 32]]).expect("a key");
+    let forged = (0..500).map(|_| {
+        let grant = GrantId::generate(&SystemEntropy).expect("random bytes");
+        let token = PlainToken::generate(TokenKind::Access, grant, &keys, &SystemEntropy);
+        token.expect("random bytes").expose().to_owned()
+    });
+    let junk = (0..500).map(|number| format!("sya_{number:056}"));
+    token_forms(&forged.chain(junk).collect::<Vec<_>>())
 }
 
 fn lines(file: &Path) -> Vec<String> {

@@ -65,6 +65,10 @@ impl Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    if options.write && !options.only.is_empty() {
+        eprintln!("--write puts all tables into the page; leave out --only");
+        return ExitCode::from(2);
+    }
     let (mut budgets, mut tables) = (Budgets::new(), Vec::<Table>::new());
     if options.wants("throughput") {
         tables.extend(throughput::measure(&options, &mut budgets));

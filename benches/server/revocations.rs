@@ -107,10 +107,10 @@ fn million(options: &Options, budgets: &mut Budgets) {
     );
     let load = start.saturating_sub(empty_start).as_secs_f64();
     budgets.note("1 M revoked grants, to load", "≤ 3 s", format!("{load:.1} s"), load <= 3.0);
-    let targets = [
-        none.introspection("none revoked", &none.mint(1000)),
-        full.introspection("1 M revoked", &full.mint(1000)),
-    ];
+    let (one, other) = (none.mint(1000), full.mint(1000));
+    none.assert_active(&one);
+    full.assert_active(&other);
+    let targets = [none.introspection("none revoked", &one), full.introspection("1 M revoked", &other)];
     let series = interleave(&targets.each_ref(), options.rounds, options.seconds);
     let [none, full] = series.as_slice() else { panic!("a series for each target") };
     let ratio = full.ratio(none);

@@ -10,11 +10,14 @@ pub fn measure(options: &Options, budgets: &mut Budgets) -> Vec<Table> {
     eprintln!("throughput");
     let symbolon = Installation::start(1);
     let tokens = symbolon.mint(1000);
+    symbolon.assert_active(&tokens);
     let mut constant = Baseline::start("constant answer", "constant");
     let mut memory = Baseline::start("in-process cache", "memory");
     let mut per_worker = Baseline::start("one GET, a connection per worker", "per-worker");
     let mut shared = Baseline::start("one GET, one connection for all workers", "shared");
     let mut pool = Baseline::start("one GET, a deadpool checkout", "pool");
+    let mut allocating =
+        Baseline::start_with_mimalloc("one GET, a connection per worker, mimalloc", "per-worker");
     let mut setting = Baseline::start("mint: one SET EX, a connection per worker", "per-worker");
     let targets = [
         constant.constant(),
@@ -23,12 +26,13 @@ pub fn measure(options: &Options, budgets: &mut Budgets) -> Vec<Table> {
         symbolon.introspection("**Symbolon, introspection**", &tokens),
         shared.introspection(),
         pool.introspection(),
+        allocating.introspection(),
         symbolon.junk("**Symbolon, introspection of junk**"),
         setting.minting(),
         symbolon.minting("**Symbolon, mint**"),
     ];
     let series = interleave(&targets.each_ref(), options.rounds, options.seconds);
-    let [constant, _, get, introspection, _, _, _, set, mint] = series.as_slice() else {
+    let [constant, _, get, introspection, _, _, _, _, set, mint] = series.as_slice() else {
         panic!("a series for each target");
     };
     let ratio = introspection.ratio(get);
@@ -45,6 +49,7 @@ pub fn measure(options: &Options, budgets: &mut Budgets) -> Vec<Table> {
         ratio.to_string(),
         ratio.median >= 0.80,
     );
+    symbolon.assert_active(&tokens);
     let mut tables = vec![table(&series, constant)];
     junk_reads_nothing(&symbolon, budgets);
     drop(targets);
