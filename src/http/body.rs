@@ -102,7 +102,8 @@ impl FromRequest for NoBody {
 }
 
 async fn collect(payload: &mut Payload) -> Result<Bytes, OAuthError> {
-    let mut body = BytesMut::new();
+    // Most bodies come in one piece, which is then the body.
+    let (mut only, mut body) = (Bytes::new(), BytesMut::new());
     let mut length = 0usize;
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| BROKEN)?;
@@ -110,9 +111,21 @@ async fn collect(payload: &mut Payload) -> Result<Bytes, OAuthError> {
         if length > DRAIN_LIMIT {
             return Err(OAuthError::TooLarge);
         }
-        if length <= LIMIT {
+        if length > LIMIT {
+            continue;
+        }
+        if length == chunk.len() {
+            only = chunk;
+        } else {
+            if body.is_empty() {
+                body.extend_from_slice(&only);
+            }
             body.extend_from_slice(&chunk);
         }
     }
-    if length > LIMIT { Err(OAuthError::TooLarge) } else { Ok(body.freeze()) }
+    match length > LIMIT {
+        true => Err(OAuthError::TooLarge),
+        false if body.is_empty() => Ok(only),
+        false => Ok(body.freeze()),
+    }
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::identifier::GrantId;
 use crate::grants::{EncodedRecord, GrantStore, StoreError};
-use crate::telemetry::{Histogram, IntCounter, Metrics};
+use crate::telemetry::{IntCounter, Metrics, ShardedHistogram};
 
 /// How long an operation may take before the request is answered without it.
 const PATIENCE: Duration = Duration::from_millis(1800);
@@ -26,7 +26,7 @@ pub struct ObservedGrants {
 
 /// The metrics of one operation, looked up once.
 struct Operation {
-    seconds: Histogram,
+    seconds: ShardedHistogram,
     errors: IntCounter,
 }
 

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::{
-    Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
-    Registry, TextEncoder,
+    Encoder as _, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    TextEncoder,
 };
+
+use super::sharded::{ShardedHistogram, ShardedHistograms};
 
 /// From a tenth of a millisecond to ten seconds.
 const SECONDS: [f64; 16] =
@@ -17,7 +19,7 @@ pub struct EndpointMetrics {
     pub name: &'static str,
     requests: IntCounterVec,
     answered: IntCounter,
-    seconds: Histogram,
+    seconds: ShardedHistogram,
 }
 
 impl EndpointMetrics {
@@ -51,12 +53,12 @@ impl Outcomes {
 pub struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
-    request_seconds: HistogramVec,
+    request_seconds: ShardedHistograms,
     pub tokens_issued: Outcomes,
     pub introspections: Outcomes,
     pub revocations: Outcomes,
     pub acknowledgement_seconds: Histogram,
-    store_seconds: HistogramVec,
+    store_seconds: ShardedHistograms,
     store_errors: IntCounterVec,
     pub lease_remaining_seconds: Gauge,
     pub feed_position: IntGauge,
@@ -94,8 +96,8 @@ impl Maker<'_> {
         Ok(Outcomes(outcomes.iter().map(count).collect()))
     }
 
-    fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<HistogramVec> {
-        self.add(HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), labels))
+    fn histograms(&self, name: &str, help: &str, label: &str) -> prometheus::Result<ShardedHistograms> {
+        self.add(ShardedHistograms::new(&HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), label))
     }
 
     fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
@@ -126,7 +128,7 @@ impl Metrics {
             request_seconds: make.histograms(
                 "symbolon_http_request_duration_seconds",
                 "From the head of a request to its answer.",
-                &["endpoint"],
+                "endpoint",
             )?,
             tokens_issued: make.outcomes(
                 "symbolon_tokens_issued_total",
@@ -151,7 +153,7 @@ impl Metrics {
             store_seconds: make.histograms(
                 "symbolon_store_duration_seconds",
                 "How long the grant store took, by operation.",
-                &["operation"],
+                "operation",
             )?,
             store_errors: make.counters(
                 "symbolon_store_errors_total",
@@ -182,8 +184,8 @@ impl Metrics {
     }
 
     /// How long an operation of the grant store takes, and how often it fails.
-    pub fn store_operation(&self, name: &str) -> (Histogram, IntCounter) {
-        (self.store_seconds.with_label_values(&[name]), self.store_errors.with_label_values(&[name]))
+    pub fn store_operation(&self, name: &str) -> (ShardedHistogram, IntCounter) {
+        (self.store_seconds.with_label(name), self.store_errors.with_label_values(&[name]))
     }
 
     /// The metrics of the endpoint with this name.
@@ -192,7 +194,7 @@ impl Metrics {
             name,
             requests: self.requests.clone(),
             answered: self.requests.with_label_values(&[name, "200"]),
-            seconds: self.request_seconds.with_label_values(&[name]),
+            seconds: self.request_seconds.with_label(name),
         }
     }
 

@@ -2,7 +2,9 @@
 
 pub mod logging;
 pub mod metrics;
+mod sharded;
 
-pub use prometheus::{Histogram, IntCounter};
+pub use prometheus::IntCounter;
 
 pub use self::metrics::{EndpointMetrics, Metrics};
+pub use self::sharded::ShardedHistogram;

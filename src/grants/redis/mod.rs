@@ -14,7 +14,7 @@ mod link;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use redis::Script;
+use redis::{Cmd, Script};
 
 pub use self::connector::{Connector, RedisUrl};
 pub use self::control::{ControlPool, MAX_CLOCK_SKEW, RedisHealth};
@@ -43,8 +43,10 @@ impl RedisGrants {
 #[async_trait]
 impl GrantStore for RedisGrants {
     async fn load(&self, id: GrantId) -> Result<Option<EncodedRecord>, StoreError> {
-        let mut get = redis::cmd("GET");
-        get.arg(&keys::grant(id));
+        let key = keys::grant(id);
+        // Sized beforehand, for this runs at every introspection.
+        let mut get = Cmd::with_capacity(2, 3 + key.len());
+        get.arg("GET").arg(&key);
         let found: Option<Vec<u8>> = self.link.read(&get).await?;
         Ok(found.map(EncodedRecord::from_bytes))
     }
