@@ -54,6 +54,8 @@ impl Files {
         parsed.secrets();
         parsed.mounts();
         parsed.images();
+        parsed.builds();
+        parsed.data();
         parsed.commands();
         parsed.ports();
         parsed.networks();
@@ -194,6 +196,34 @@ impl Parsed {
         self.expect(copied, "what the image runs is not copied into it");
     }
 
+    /// One service builds the image, once; whoever else runs it starts later, and never takes another one of that name.
+    fn builds(&mut self) {
+        let builders = self.compose.builders();
+        self.expect(builders == ["migrate"], format!("the image is built by {builders:?}"));
+        for replica in self.compose.replicas() {
+            let local = self.compose.service(&replica)["pull_policy"] == "never";
+            self.expect(local, format!("{replica}: its image may be pulled"));
+        }
+    }
+
+    /// The image keeps the embedded stores in a volume that its user may write to. Who has no such store makes none.
+    fn data(&mut self) {
+        let directory = self.dockerfile.environment().remove("SYMBOLON_DATA_DIR").unwrap_or_default();
+        let volumes = self.dockerfile.exec("VOLUME");
+        self.expect(volumes == [directory.as_str()], format!("{directory} goes with the container"));
+        let owner = format!("--chown={} ", self.dockerfile.last("USER"));
+        let made = self
+            .dockerfile
+            .all("COPY")
+            .iter()
+            .any(|copy| copy.contains(&owner) && copy.split(' ').next_back() == Some(directory.as_str()));
+        self.expect(made, format!("{directory} is not its user's"));
+        for service in self.compose.ours() {
+            let covered = self.compose.tmpfs(&service).contains(&directory);
+            self.expect(covered, format!("{service}: leaves an empty volume behind"));
+        }
+    }
+
     /// Every command of ours is one.
     fn commands(&mut self) {
         let program = self.dockerfile.exec("ENTRYPOINT");
@@ -232,6 +262,11 @@ impl Parsed {
         for (name, address) in self.balancer.servers.clone() {
             let expected = format!("{name}:{}", self.port(&name));
             self.expect(address == expected, format!("{name} listens on {expected}, not on {address}"));
+            let management = self.environment(&name).remove("SYMBOLON_MANAGEMENT_LISTEN").unwrap_or_default();
+            let reached = management.starts_with("0.0.0.0:");
+            self.expect(reached, format!("{name}: no Prometheus reaches {management:?}"));
+            let apart = port(&management) != self.port(&name);
+            self.expect(apart, format!("{name}: the load balancer leads to {management}"));
         }
         for replica in &replicas {
             let port = self.port(replica);
@@ -272,11 +307,17 @@ impl Parsed {
             self.faults.push("the load balancer has not one network with a fixed address".to_owned());
             return;
         };
-        let subnet = self.compose.declared("networks", front).cloned().unwrap_or_default();
-        let subnet = subnet["ipam"]["config"][0]["subnet"].as_str().unwrap_or_default().parse::<IpNet>();
-        let ip = address.parse::<IpAddr>();
-        let inside = subnet.is_ok_and(|subnet| ip.is_ok_and(|ip| subnet.contains(&ip)));
+        let declared = self.compose.declared("networks", front).cloned().unwrap_or_default();
+        let pool = &declared["ipam"]["config"][0];
+        let block = |key: &str| pool[key].as_str()?.parse::<IpNet>().ok();
+        let ip = address.parse::<IpAddr>().ok();
+        let inside = block("subnet").zip(ip).is_some_and(|(subnet, ip)| subnet.contains(&ip));
         self.expect(inside, format!("{address} is not on {front}"));
+        let kept = block("ip_range").zip(ip).is_some_and(|(range, ip)| !range.contains(&ip));
+        self.expect(kept, format!("{address} may be given to another on {front}"));
+        let fits =
+            block("subnet").zip(block("ip_range")).is_some_and(|(subnet, range)| subnet.contains(&range));
+        self.expect(fits, format!("what is given away on {front} is not on it"));
         for replica in self.compose.replicas() {
             let trusted = self.environment(&replica).remove("SYMBOLON_TRUSTED_PROXIES").unwrap_or_default();
             self.expect(trusted == *address, format!("{replica} trusts {trusted:?}, not {address}"));

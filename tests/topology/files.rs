@@ -41,9 +41,16 @@ impl Compose {
         &self.0["services"][name]
     }
 
+    /// The services that build an image here.
+    pub fn builders(&self) -> Vec<String> {
+        let builds = |name: &String| !self.service(name)["build"].is_null();
+        self.services().into_iter().filter(builds).collect()
+    }
+
     /// The services that run our image.
     pub fn ours(&self) -> Vec<String> {
-        let ours = |name: &String| !self.service(name)["build"].is_null();
+        let built: Vec<&Value> = self.builders().iter().map(|name| &self.service(name)["image"]).collect();
+        let ours = |name: &String| built.contains(&&self.service(name)["image"]);
         self.services().into_iter().filter(ours).collect()
     }
 
@@ -109,6 +116,11 @@ impl Compose {
     pub fn published(&self, service: &str) -> Vec<Vec<String>> {
         let ports = words(&self.service(service)["ports"]);
         ports.iter().map(|port| port.split(':').map(str::to_owned).collect()).collect()
+    }
+
+    /// Where a service has memory for files.
+    pub fn tmpfs(&self, service: &str) -> Vec<String> {
+        words(&self.service(service)["tmpfs"])
     }
 
     pub fn duration(&self, service: &str, key: &str) -> Option<Duration> {

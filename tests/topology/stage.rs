@@ -80,8 +80,9 @@ pub fn environment(compose: &Compose, secrets: &Secrets) -> Environment {
         .into_iter()
         .map(|(name, value)| (name, value.replace(&mount, &secrets.volume("symbolon").display().to_string())))
         .collect();
-    // The harness chooses the port. Replicas write no file: the container's are read-only.
+    // The harness chooses the ports. Replicas write no file: the container's are read-only.
     environment.remove("SYMBOLON_LISTEN");
+    environment.remove("SYMBOLON_MANAGEMENT_LISTEN");
     environment.insert("SYMBOLON_DATA_DIR".to_owned(), "/dev/null/none".to_owned());
     environment
 }
