@@ -117,7 +117,7 @@ pub async fn livez(_: NoBody) -> HttpResponse {
 /// Ready: requests sent here will be answered. `?verbose` tells each check, and on the management
 /// listener also why it fails: that may name hosts and users.
 pub async fn readyz(request: HttpRequest, _: NoBody) -> HttpResponse {
-    let Some(shared) = shared(&request) else { return HttpResponse::ServiceUnavailable().finish() };
+    let Some(shared) = shared(&request) else { return text(HttpResponse::ServiceUnavailable(), PLAIN, "") };
     let mut checks = shared.health.look().await.as_ref().clone();
     let stopping = shared.health.is_stopping();
     let failure = stopping.then(|| "the server is stopping".to_owned());
@@ -141,7 +141,7 @@ pub async fn readyz(request: HttpRequest, _: NoBody) -> HttpResponse {
 }
 
 pub async fn metrics(request: HttpRequest, _: NoBody) -> HttpResponse {
-    let Some(shared) = shared(&request) else { return HttpResponse::ServiceUnavailable().finish() };
+    let Some(shared) = shared(&request) else { return text(HttpResponse::ServiceUnavailable(), PLAIN, "") };
     shared.health.checks.measure().await;
     for check in shared.health.look().await.iter() {
         let failing = i64::from(check.failure.is_some());
@@ -151,7 +151,7 @@ pub async fn metrics(request: HttpRequest, _: NoBody) -> HttpResponse {
         Ok(body) => text(HttpResponse::Ok(), METRICS, body),
         Err(error) => {
             log::error!("the metrics cannot be written: {error}");
-            HttpResponse::InternalServerError().finish()
+            text(HttpResponse::InternalServerError(), PLAIN, "the metrics cannot be written\n")
         }
     }
 }

@@ -56,7 +56,10 @@ pub fn error(error: &OAuthError) -> HttpResponse {
         }
         _ => {}
     }
-    response.json(ErrorBody { error: error.code(), error_description: error.description() })
+    let mut response =
+        response.json(ErrorBody { error: error.code(), error_description: error.description() });
+    as_no_page(&mut response);
+    response
 }
 
 /// RFC 6749 §5.2: "Values for the `error_description` parameter MUST NOT include characters outside

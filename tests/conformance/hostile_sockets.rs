@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::expect::json_200;
-use crate::support::deployment::Deployment;
+use crate::support::deployment::Plan;
 use crate::support::http;
 use crate::support::smuggling::{CHUNKS, HEAD, LENGTHS, REQUEST_LINES, SMUGGLED};
 use crate::wire::{Wire, post};
@@ -168,10 +168,9 @@ fn x25_ten_thousand_idle_connections_are_no_hindrance() {
     let allowed = getrlimit(Resource::Nofile);
     let enough = allowed.maximum.is_none_or(|most| most > IDLE + 1_000);
     assert!(enough, "this machine allows a process {:?} files, which are too few to ask", allowed.maximum);
-    let few = |current| setrlimit(Resource::Nofile, Rlimit { current, maximum: allowed.maximum }).unwrap();
-    few(Some(1024));
-    let own = World::new(Deployment::embedded());
-    few(allowed.maximum);
+    // The server alone is started with few: other tests run beside this one.
+    let own = World::new(Plan::embedded().under(&["prlimit", "--nofile=1024:"]).start());
+    setrlimit(Resource::Nofile, Rlimit { current: allowed.maximum, ..allowed }).unwrap();
     let server = own.server();
     let mut idle: Vec<Wire> = (0..IDLE).map(|_| Wire::to(server.address())).collect();
     // Half of them have been answered once, and are kept.
@@ -250,7 +249,7 @@ fn x28_there_is_no_proxy_here() {
 /// Anybody can send bytes that are no HTTP: that is no error of ours.
 #[test]
 fn x41_malformed_bytes_wake_no_operator() {
-    let own = crate::support::deployment::Deployment::embedded();
+    let own = Plan::embedded().start();
     let server = own.replica(0);
     let logged = server.stderr().len();
     for bytes in [

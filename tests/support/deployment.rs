@@ -35,6 +35,7 @@ pub struct Plan {
     /// `None` is the embedded default.
     replicas: Option<usize>,
     environment: Environment,
+    under: Vec<String>,
     redis: RedisOptions,
     own_postgres: Option<PostgresOptions>,
     proxied: bool,
@@ -62,6 +63,12 @@ impl Plan {
         self.env("SYMBOLON_LEASE", lease)
     }
 
+    /// Servers are started by this program, as [`ServerConfig::under`] says.
+    pub fn under(mut self, program: &[&str]) -> Self {
+        self.under = program.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
     /// How Redis is set up.
     pub fn redis(mut self, options: RedisOptions) -> Self {
         self.redis = options;
@@ -87,7 +94,7 @@ impl Plan {
 
     /// Starts everything; returns when every replica is ready.
     pub fn start(self) -> Deployment {
-        let Some(replicas) = self.replicas else { return Deployment::start_embedded(&self) };
+        let Some(replicas) = self.replicas else { return Deployment::start_embedded(self) };
         let redis = RedisServer::start_with(self.redis.clone());
         let postgres = match self.own_postgres.clone() {
             Some(options) => Postgres::Own(Box::new(PostgresServer::start_with(options))),
@@ -103,7 +110,8 @@ impl Plan {
         environment.extend(self.environment);
         cli::cli(&environment, &["migrate", "--json"]).success();
         let stores = Stores::Scaled(Box::new(Scaled { redis, database, postgres, proxied: self.proxied }));
-        let mut deployment = Deployment { replicas: Vec::new(), environment, stores };
+        let under = self.under;
+        let mut deployment = Deployment { replicas: Vec::new(), environment, under, stores };
         for _ in 0..replicas {
             deployment.add_replica();
         }
@@ -116,6 +124,7 @@ pub struct Deployment {
     // In this order: servers go before their stores.
     replicas: Vec<Replica>,
     environment: Environment,
+    under: Vec<String>,
     stores: Stores,
 }
 
@@ -169,14 +178,21 @@ impl Deployment {
         Plan::scaled(replicas).start()
     }
 
-    fn start_embedded(plan: &Plan) -> Self {
+    fn start_embedded(plan: Plan) -> Self {
         let directory = scratch::directory("data");
         let place = directory.path().join("data").display().to_string();
         let mut environment = Environment::from([("SYMBOLON_DATA_DIR".to_owned(), place)]);
-        environment.extend(plan.environment.clone());
-        let server = Server::start(&ServerConfig::serve().envs(&environment));
-        let replicas = vec![Replica { server, paths: None }];
-        Self { replicas, environment, stores: Stores::Embedded { directory } }
+        environment.extend(plan.environment);
+        let stores = Stores::Embedded { directory };
+        let mut deployment = Self { replicas: Vec::new(), environment, under: plan.under, stores };
+        let server = Server::start(&deployment.server_config());
+        deployment.replicas.push(Replica { server, paths: None });
+        deployment
+    }
+
+    fn server_config(&self) -> ServerConfig {
+        let under: Vec<&str> = self.under.iter().map(String::as_str).collect();
+        ServerConfig::serve().envs(&self.environment).under(&under)
     }
 
     /// Starts one more replica and returns its number.
@@ -186,7 +202,7 @@ impl Deployment {
             redis: Proxy::to(scaled.redis.address()),
             sql: Proxy::to(scaled.postgres.address()),
         });
-        let mut config = ServerConfig::serve().envs(&self.environment);
+        let mut config = self.server_config();
         if let Some(paths) = &paths {
             config = config
                 .env("SYMBOLON_REDIS_URL", paths.redis.url(&self.environment["SYMBOLON_REDIS_URL"]))
