@@ -250,8 +250,8 @@ pub const SETTINGS: &[Setting] = &[
     )
     .default("2s")
     .advice(
-        "As long as your load balancer takes to notice: its interval between probes, times the failures it wants. A \
-         second signal skips it. The whole stop takes 15 s at most, which is what to grant before SIGKILL.",
+        "As long as your load balancer takes to notice: its interval between probes, times one more than the failures \
+         it wants. A second signal skips it. The whole stop takes 15 s at most: grant 20 s before SIGKILL.",
     ),
     Setting::new(
         "log",
