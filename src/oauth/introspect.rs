@@ -72,6 +72,11 @@ impl Introspection {
     pub const fn is_active(&self) -> bool {
         matches!(self, Self::Active(_))
     }
+
+    /// Whether the token may do all that was granted and that the caller owns.
+    fn allows(&self, granted: &Scope, caller: &ResourceServer) -> bool {
+        matches!(self, Self::Active(token) if token.scope == granted.intersection(&caller.scope))
+    }
 }
 
 impl AuthorizationServer {
@@ -102,8 +107,11 @@ impl AuthorizationServer {
         self.feed.with_current(|known| {
             let now = self.feed.clock().now();
             let caller = credentials.resource_server(&known.view, now)?;
-            let answer = judge(&self.settings.issuer, known, now, caller, &token, &record);
-            if record.born > known.position.number && !answer.is_active() {
+            let Some(access_token) = usable(&record, &token, now, caller) else {
+                return Ok(Introspection::Inactive);
+            };
+            let answer = judge(&self.settings.issuer, known, now, caller, &token, &record, access_token);
+            if record.born > known.position.number && !answer.allows(&record.scope, caller) {
                 // It rests on changes that this replica has yet to read: that a client was made, enabled or widened.
                 return Err(OAuthError::unavailable(
                     TRY_AGAIN,
@@ -121,6 +129,19 @@ impl AuthorizationServer {
     }
 }
 
+/// The token in its record, if its time is not over and it is meant for `caller`. Whatever is known
+/// or not known of changes, without that it is nothing.
+fn usable<'r>(
+    record: &'r GrantRecord,
+    token: &TokenString,
+    now: Timestamp,
+    caller: &ResourceServer,
+) -> Option<&'r AccessToken> {
+    let access_token = record.access_token(&token.digest())?;
+    let in_time = now < access_token.expires_at && now < record.expires_at;
+    (in_time && record.audience.contains(&caller.id)).then_some(access_token)
+}
+
 /// Whether a token is good at `caller`, and for what.
 fn judge(
     issuer: &Arc<str>,
@@ -129,12 +150,9 @@ fn judge(
     caller: &ResourceServer,
     token: &TokenString,
     record: &GrantRecord,
+    access_token: &AccessToken,
 ) -> Introspection {
-    let live = live_token(known, now, token, record);
-    let Some((access_token, scope)) = live else { return Introspection::Inactive };
-    if !record.audience.contains(&caller.id) {
-        return Introspection::Inactive;
-    }
+    let Some(scope) = live_scope(known, token, record) else { return Introspection::Inactive };
     let scope = scope.intersection(&caller.scope);
     if scope.is_empty() {
         return Introspection::Inactive;
@@ -156,20 +174,13 @@ fn judge(
     }))
 }
 
-/// The token in its grant, with the scope it has today, if it and all it rests on are alive.
-fn live_token<'r>(
-    known: &Snapshot,
-    now: Timestamp,
-    token: &TokenString,
-    record: &'r GrantRecord,
-) -> Option<(&'r AccessToken, Scope)> {
-    let access_token = record.access_token(&token.digest())?;
-    let in_time = now < access_token.expires_at && now < record.expires_at;
-    if !in_time || !known.is_live(&token.grant_id(), &record.client, record.born) {
+/// The scope that a token has today, if all it rests on is alive.
+fn live_scope(known: &Snapshot, token: &TokenString, record: &GrantRecord) -> Option<Scope> {
+    if !known.is_live(&token.grant_id(), &record.client, record.born) {
         return None;
     }
     let client = known.view.find_client(record.client.as_str())?;
-    client.enabled.then(|| (access_token, record.scope.intersection(&client.scope)))
+    client.enabled.then(|| record.scope.intersection(&client.scope))
 }
 
 fn audience(known: &Snapshot, record: &GrantRecord) -> Audience {
