@@ -1,4 +1,4 @@
-//! Around every handler: a request id, the metrics, and a log line where something went wrong.
+//! Around every handler: the metrics, and where something went wrong a log line and a request id.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -87,22 +87,33 @@ pub async fn observe(
     let began = shared.clock.boot();
     let outcome = handler.await;
     let took = shared.clock.boot() - began;
-    let request_id = shared.request_ids.next();
     let mut response = match outcome {
-        Ok(response) => response,
-        Err(error) => {
-            shared.complaints.log(endpoint.name, &request_id, &error, began);
-            respond::error(&error)
+        Ok(mut response) => {
+            respond::as_no_page(&mut response);
+            response
         }
+        Err(error) => complain(shared, endpoint, &error, began),
     };
     endpoint.observe(response.status().as_u16(), took);
-    if let Ok(value) = HeaderValue::from_bytes(&request_id.0) {
-        response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
-    }
-    respond::as_no_page(&mut response);
     if shared.health.is_stopping() {
         // Whoever keeps connections must let go of this one before it is cut under a request.
         response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    response
+}
+
+/// The answer for what went wrong, and the log line about it; an id leads from one to the other.
+fn complain(
+    shared: &SharedState,
+    endpoint: &EndpointMetrics,
+    error: &OAuthError,
+    now: BootTime,
+) -> HttpResponse {
+    let request_id = shared.request_ids.next();
+    shared.complaints.log(endpoint.name, &request_id, error, now);
+    let mut response = respond::error(error);
+    if let Ok(value) = HeaderValue::from_bytes(&request_id.0) {
+        response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
     }
     response
 }

@@ -91,8 +91,8 @@ fn request_ids_are_never_given_twice() {
     let (_, app) = with_notes(&deployment);
     let ids = deployment.replicas().flat_map(|server| {
         [0, 1, 2].map(|_| {
-            let answer = app.token_request(server, &[]).send();
-            answer.header("x-request-id").unwrap().to_owned()
+            let answer = app.token_request(server, &[("scope", "nobody:owns")]).send();
+            answer.expect_status(400).header("x-request-id").unwrap().to_owned()
         })
     });
     let mut ids: Vec<String> = ids.collect();

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::cases;
 use crate::databases::{
-    Follower, Kind, LONGEST, Sql, client, entry, head, killed, record, record_all, revoked_until,
+    Follower, Kind, LONGEST, Sql, client, entry, head, killed, record, record_all, revoke_some, revoked_until,
 };
 use crate::directory::bare_client;
 use crate::stores::new_id;
@@ -164,6 +164,28 @@ async fn a_grant_revoked_again_keeps_its_number(kind: Kind) {
     assert_eq!(record(&sql.beside().feed(), unknown).await, 1);
     assert_eq!(record(&sql.feed(), revoked_until(new_id(), until(60))).await, 3);
     assert_eq!(all_rows(&sql, &mut follower).await.len(), 3);
+}
+
+/// A new database has no statistics, and PostgreSQL guesses then. It must not guess that reading the whole table is the
+/// way to what came last, nor to one grant: each revocation would be slower than the one before.
+#[test]
+fn neither_recording_nor_following_reads_what_was_recorded_before() {
+    const BEFORE: usize = 5_000;
+    crate::run(async {
+        let sql = Sql::fresh(Kind::Postgres).await;
+        let mut follower = Follower::join(sql.feed(), "a").await.unwrap();
+        revoke_some(&sql, BEFORE).await;
+        for _ in 0..50 {
+            record(&sql.feed(), revoked_until(new_id(), sql.clock.now())).await;
+            follower.confirm().await;
+        }
+        // What a connection has counted is reported within a second.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        follower.confirm().await;
+        let counted = "(SELECT seq_tup_read::text FROM pg_stat_user_tables WHERE relname = 'changes')";
+        let read: usize = sql.ask("'0'", counted).await.unwrap().parse().unwrap();
+        assert!(read < 10 * BEFORE, "{read} rows were read one by one");
+    });
 }
 
 async fn a_grant_revoked_twice_in_one_batch_has_one_number(kind: Kind) {

@@ -7,8 +7,8 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::sequence::{insert, move_head, note_key_use};
-use super::{Projection, SqlFeed, chain_value, feed_row, not_a_revocation, number, stored};
-use crate::changes::change::{Change, Entry, REVOKE_GRANT, RecordedChange};
+use super::{Projection, SqlFeed, a_revocation, chain_value, feed_row, not_a_revocation, number, stored};
+use crate::changes::change::{Change, Entry, RecordedChange};
 use crate::changes::store::{FeedError, Head, History, RevocationPage};
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::GrantId;
@@ -48,7 +48,7 @@ impl<P: Projection> History for SqlFeed<P> {
         let read = self.database.read(move |conn| {
             Box::pin(async move {
                 let query = changes::table
-                    .filter(changes::kind.eq(REVOKE_GRANT))
+                    .filter(a_revocation())
                     .filter(changes::number.gt(stored(after)?))
                     .order(changes::number)
                     .limit(PAGE)

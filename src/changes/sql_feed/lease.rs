@@ -189,7 +189,12 @@ async fn rows_after(conn: &mut Connection, from: Position) -> Result<Option<Vec<
     if position.number.get() - from.number.get() > MOST_ROWS {
         return Ok(None);
     }
-    let query = changes::table.filter(changes::number.gt(stored(from.number)?)).order(changes::number);
+    // Bounded on both sides: of a range with one end PostgreSQL assumes, until it has statistics, that a
+    // third of all rows lie in it, and reads them all.
+    let query = changes::table
+        .filter(changes::number.gt(stored(from.number)?))
+        .filter(changes::number.le(stored(position.number)?))
+        .order(changes::number);
     let rows = on!(conn, c => query.load::<ChangeRow>(c).await).map_err(SqlError::from)?;
     let mut number = from.number;
     let in_order = rows.iter().all(|row| {

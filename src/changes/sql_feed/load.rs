@@ -5,8 +5,8 @@ use std::time::Duration;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::{FeedRow, Projection, SqlFeed, feed_row, not_a_revocation, number};
-use crate::changes::change::{KINDS, KillScope, REVOKE_GRANT};
+use super::{FeedRow, Projection, SqlFeed, a_revocation, feed_row, not_a_revocation, number};
+use crate::changes::change::{KINDS, KillScope};
 use crate::changes::revoked::RevokedGrants;
 use crate::changes::snapshot::{CannotApply, Kills, Snapshot};
 use crate::changes::store::FeedError;
@@ -70,7 +70,7 @@ async fn unknown_kind(conn: &mut Connection) -> Result<Option<CannotApply>, SqlE
 
 async fn revoked(conn: &mut Connection, now: Timestamp) -> Result<RevokedGrants, SqlError> {
     let query = changes::table
-        .filter(changes::kind.eq(REVOKE_GRANT))
+        .filter(a_revocation())
         .filter(changes::ends_at.ge((now - CLOCK_SLACK).unix_seconds()))
         .select((changes::target, changes::ends_at.assume_not_null(), changes::number));
     let rows = on!(conn, c => query.load::<(String, i64, i64)>(c).await)?;

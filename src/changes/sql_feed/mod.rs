@@ -139,6 +139,12 @@ impl ChangeRow {
     }
 }
 
+/// The revocations of grants, in the very words of their index. A parameter would not do: the plan
+/// that PostgreSQL keeps for a prepared statement knows no parameter, hence not this index.
+fn a_revocation() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
+    diesel::dsl::sql("kind = 'revoke-grant'")
+}
+
 /// Every change but revocations, in the very words of the index that leaves those out.
 fn not_a_revocation() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
     diesel::dsl::sql("kind <> 'revoke-grant'")

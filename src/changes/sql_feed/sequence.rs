@@ -6,8 +6,8 @@ use std::time::Duration;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::{CHANNEL, ChangeRow, FeedRow, feed_row, number, stored};
-use crate::changes::change::{Change, Entry, REVOKE_GRANT, RecordedChange};
+use super::{CHANNEL, ChangeRow, FeedRow, a_revocation, feed_row, number, stored};
+use crate::changes::change::{Change, Entry, RecordedChange};
 use crate::domain::clock::Timestamp;
 use crate::domain::position::{ChangeHash, ChangeNumber};
 use crate::sql::schema::{changes, feed, kills, token_keys};
@@ -84,7 +84,7 @@ async fn already_revoked(
     // SQLite takes a limited number of parameters in one statement.
     for targets in targets.chunks(500) {
         let query = changes::table
-            .filter(changes::kind.eq(REVOKE_GRANT))
+            .filter(a_revocation())
             .filter(changes::target.eq_any(targets))
             .select((changes::target, changes::number));
         for (target, at) in on!(conn, c => query.load::<(String, i64)>(c).await)? {
