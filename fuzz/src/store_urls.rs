@@ -16,8 +16,12 @@ pub fn check(data: &[u8]) {
     }
 }
 
-/// Whether the password stands before the host, and nowhere else.
+/// Whether the password stands before the host, and nowhere else: not even when a parser drops tabs and line ends, or
+/// undoes escapes.
 fn is_in_its_place(text: &str) -> bool {
+    if !text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'%' | b'\\')) {
+        return false;
+    }
     let Some((_, rest)) = text.split_once("://") else { return false };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let password = authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
