@@ -16,6 +16,8 @@
 
 #[path = "../fuzz/src/lib.rs"]
 mod properties;
+#[path = "support/splitmix.rs"]
+mod splitmix;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
@@ -137,15 +139,13 @@ impl Inputs {
     }
 }
 
-/// `SplitMix64`: small, and good enough to choose by.
+/// Chooses what becomes of an input.
 struct Chance(u64);
 
 impl Chance {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0 = self.0.wrapping_add(splitmix::STEP);
+        splitmix::mix(self.0)
     }
 
     fn below(&mut self, bound: usize) -> usize {

@@ -1,6 +1,8 @@
 //! All that is chosen follows from the seed.
 
-/// `SplitMix64`: enough to choose by, and the same again for the same seed.
+use crate::support::splitmix;
+
+/// What decides.
 #[derive(Clone, Debug)]
 pub struct Dice(u64);
 
@@ -13,11 +15,8 @@ impl Dice {
     }
 
     pub fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0 = self.0.wrapping_add(splitmix::STEP);
+        splitmix::mix(self.0)
     }
 
     /// Less than `end`.

@@ -15,6 +15,9 @@
 #![cfg(test)]
 #![allow(clippy::disallowed_methods, reason = "the seeds to run come from the environment")]
 
+#[path = "../support/splitmix.rs"]
+mod splitmix;
+
 mod broken;
 mod chance;
 mod checker;

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use symbolon::domain::entropy::{Entropy, EntropyUnavailable};
 
-/// `SplitMix64`. Shared, because the simulated servers roll dice as well.
+use crate::splitmix::{STEP, mix};
+
+/// Shared, because the simulated servers roll dice as well.
 pub struct Rng(AtomicU64);
 
 impl Rng {
@@ -13,11 +15,7 @@ impl Rng {
     }
 
     pub fn next(&self) -> u64 {
-        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
-        let mut z = self.0.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        mix(self.0.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP))
     }
 
     /// Less than `end`.

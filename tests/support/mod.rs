@@ -13,7 +13,7 @@
 //! | [`http`], [`wire`] | requests, answers, and raw bytes on a socket |
 //! | [`smuggling`] | requests that two servers in a row may understand differently |
 //! | [`authority`] | certificates |
-//! | [`process`], [`scratch`], [`ports`], [`wait`], [`resp`], [`psql`], [`encoding`] | what the others are made of |
+//! | [`process`], [`scratch`], [`ports`], [`wait`], [`resp`], [`psql`], [`encoding`], [`splitmix`] | what the others are made of |
 
 #![allow(dead_code, reason = "each test binary uses a part of the harness")]
 #![allow(
@@ -45,6 +45,7 @@ pub mod redis;
 pub mod resp;
 pub mod scratch;
 pub mod smuggling;
+pub mod splitmix;
 pub mod symbolon;
 pub mod tripwire;
 pub mod wait;
