@@ -13,7 +13,7 @@ use diesel_async::RunQueryDsl;
 
 pub use self::history::recover;
 pub use self::sequence::{lock_sequence, record_in, record_longest_lifetime};
-use super::change::{Change, Entry, RecordedChange};
+use super::change::{Change, Entry, REVOKE_GRANT, RecordedChange};
 use super::snapshot::CannotApply;
 use super::store::FeedError;
 use crate::domain::clock::{Clock, Timestamp};
@@ -142,12 +142,12 @@ impl ChangeRow {
 /// The revocations of grants, in the very words of their index. A parameter would not do: the plan
 /// that PostgreSQL keeps for a prepared statement knows no parameter, hence not this index.
 fn a_revocation() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
-    diesel::dsl::sql("kind = 'revoke-grant'")
+    diesel::dsl::sql(&format!("kind = '{REVOKE_GRANT}'"))
 }
 
 /// Every change but revocations, in the very words of the index that leaves those out.
 fn not_a_revocation() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
-    diesel::dsl::sql("kind <> 'revoke-grant'")
+    diesel::dsl::sql(&format!("kind <> '{REVOKE_GRANT}'"))
 }
 
 fn number(stored: i64) -> Result<ChangeNumber, SqlError> {
