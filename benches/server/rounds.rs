@@ -20,45 +20,56 @@ impl Series {
         self.median(|run| run.per_second)
     }
 
-    pub fn p99(&self) -> Duration {
-        Duration::from_secs_f64(self.median(|run| run.p99.as_secs_f64()))
-    }
-
     /// Half of the distance between the best and the worst run, as a part of the median.
     pub fn spread(&self) -> f64 {
-        let (least, most) = self.runs.iter().fold((f64::MAX, 0.0_f64), |(least, most), run| {
-            (least.min(run.per_second), most.max(run.per_second))
-        });
-        (most - least) / 2.0 / self.per_second()
+        let spread = Spread::of(self.runs.iter().map(|run| run.per_second).collect());
+        (spread.most - spread.least) / 2.0 / spread.median
     }
 
     /// The ratio of requests per second to another's, round by round: what disturbs one round disturbs both.
-    pub fn ratio(&self, other: &Self) -> Ratio {
+    pub fn ratio(&self, other: &Self) -> Spread {
         let each = self.runs.iter().zip(&other.runs).map(|(own, other)| own.per_second / other.per_second);
-        Ratio::of(each.collect())
+        Spread::of(each.collect())
+    }
+
+    /// What the tables show of every series.
+    pub fn cells(&self) -> [String; 6] {
+        [
+            self.name.clone(),
+            format!("{:.0}", self.per_second()),
+            format!("± {:.0} %", self.spread() * 100.0),
+            format!("{:.2}", self.median(|run| run.p50.as_secs_f64()) * 1000.0),
+            format!("{:.2}", self.median(|run| run.p99.as_secs_f64()) * 1000.0),
+            format!("{:.1}", self.median(|run| run.cpu_micros)),
+        ]
     }
 }
 
-/// A ratio over all rounds.
+/// The columns of [`Series::cells`].
+pub const COLUMNS: [&str; 6] =
+    ["server", "requests/s", "spread", "p50 ms", "p99 ms", "server CPU µs/request"];
+
+/// A figure over all rounds.
 #[derive(Clone, Copy, Debug)]
-pub struct Ratio {
+pub struct Spread {
     pub median: f64,
-    least: f64,
-    most: f64,
+    pub least: f64,
+    pub most: f64,
 }
 
-impl Ratio {
-    fn of(each: Vec<f64>) -> Self {
-        let (least, most) = each
-            .iter()
-            .fold((f64::MAX, 0.0_f64), |(least, most), ratio| (least.min(*ratio), most.max(*ratio)));
+impl Spread {
+    pub fn of(each: Vec<f64>) -> Self {
+        let least = each.iter().copied().fold(f64::MAX, f64::min);
+        let most = each.iter().copied().fold(0.0, f64::max);
         Self { median: median(each), least, most }
     }
 }
 
-impl std::fmt::Display for Ratio {
+impl std::fmt::Display for Spread {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:.2} ({:.2}–{:.2})", self.median, self.least, self.most)
+        // As many places as were asked for: two, for a ratio.
+        let places = f.precision().unwrap_or(2);
+        write!(f, "{:.places$} ({:.places$}–{:.places$})", self.median, self.least, self.most)
     }
 }
 

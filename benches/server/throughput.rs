@@ -4,7 +4,7 @@ use crate::Options;
 use crate::baselines::Baseline;
 use crate::installation::Installation;
 use crate::page::{Budgets, Table};
-use crate::rounds::{Series, interleave};
+use crate::rounds::{COLUMNS, Series, interleave};
 
 pub fn measure(options: &Options, budgets: &mut Budgets) -> Vec<Table> {
     eprintln!("throughput");
@@ -58,28 +58,10 @@ pub fn measure(options: &Options, budgets: &mut Budgets) -> Vec<Table> {
 }
 
 fn table(series: &[Series], constant: &Series) -> Table {
-    let mut table = Table::new(
-        "Throughput, 64 connections, 2 workers",
-        &[
-            "server",
-            "requests/s",
-            "spread",
-            "× the constant answer",
-            "p50 ms",
-            "p99 ms",
-            "server CPU µs/request",
-        ],
-    );
+    let columns = [&COLUMNS[..], &["× the constant answer"]].concat();
+    let mut table = Table::new("Throughput, 64 connections, 2 workers", &columns);
     for series in series {
-        table.row(vec![
-            series.name.clone(),
-            format!("{:.0}", series.per_second()),
-            format!("± {:.0} %", series.spread() * 100.0),
-            series.ratio(constant).to_string(),
-            format!("{:.2}", series.median(|run| run.p50.as_secs_f64()) * 1000.0),
-            format!("{:.2}", series.p99().as_secs_f64() * 1000.0),
-            format!("{:.1}", series.median(|run| run.cpu_micros)),
-        ]);
+        table.row(series.cells().into_iter().chain([series.ratio(constant).to_string()]).collect());
     }
     table
 }
@@ -125,19 +107,9 @@ fn node(
     let [_, two, own] = series.as_slice() else { panic!("a series for each target") };
     let ratio = own.ratio(two);
     budgets.note("introspection that reads Redis", budget, ratio.to_string(), ratio.median >= 10.0);
-    let mut table = Table::new(
-        "Beside node-oidc-provider, both with Redis",
-        &["server", "requests/s", "spread", "p50 ms", "p99 ms", "server CPU µs/request"],
-    );
+    let mut table = Table::new("Beside node-oidc-provider, both with Redis", &COLUMNS);
     for series in &series {
-        table.row(vec![
-            series.name.clone(),
-            format!("{:.0}", series.per_second()),
-            format!("± {:.0} %", series.spread() * 100.0),
-            format!("{:.2}", series.median(|run| run.p50.as_secs_f64()) * 1000.0),
-            format!("{:.2}", series.p99().as_secs_f64() * 1000.0),
-            format!("{:.1}", series.median(|run| run.cpu_micros)),
-        ]);
+        table.row(series.cells().to_vec());
     }
     Some(table)
 }

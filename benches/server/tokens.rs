@@ -6,7 +6,7 @@ use crate::Options;
 use crate::installation::Installation;
 use crate::load;
 use crate::page::Budgets;
-use crate::rounds::{interleave, median};
+use crate::rounds::{Spread, interleave, median};
 use crate::support::actors::Client;
 use crate::support::symbolon::WaitFor;
 use crate::support::wait;
@@ -57,8 +57,7 @@ fn kill(options: &Options, many: &Installation, sample: &[String], budgets: &mut
     let first = revoke_everything(many, &many.app);
     let alive = sample.iter().filter(|token| many.is_active(token)).count();
     let again: Vec<f64> = (0..2 * options.rounds).map(|_| revoke_everything(many, &many.app)).collect();
-    let slowest = one.iter().copied().fold(0.0, f64::max);
-    let (one, again) = (median(one), median(again));
+    let (Spread { median: one, most: slowest, .. }, again) = (Spread::of(one), median(again));
     let millis = |seconds: f64| format!("{:.0} ms", seconds * 1000.0);
     budgets.note(
         "everything of a client with 5 M live tokens, beside that of one with 1 (the whole command)",
