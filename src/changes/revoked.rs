@@ -1,8 +1,10 @@
 //! The grants known to be revoked: a persistent set, so that each snapshot has its own and
 //! publishing a change copies a few kilobytes, however many there are.
 //!
-//! Two levels of 64 branches over sorted leaves. Grant ids are random, so the leaves fill evenly;
-//! ids that are not random can only come from an admin.
+//! Sixty-four branches by the leading bits of the grant id. Most of a branch is settled: one exact
+//! block, sorted, never changed, shared by all clones. What came since is a short sorted list,
+//! copied at each change, and merged when it is full. Grant ids are random, so the branches fill
+//! evenly; ids that are not random can only come from an admin.
 
 use std::sync::Arc;
 
@@ -10,7 +12,12 @@ use crate::domain::clock::Timestamp;
 use crate::domain::identifier::GrantId;
 use crate::domain::position::ChangeNumber;
 
-const FANOUT: usize = 64;
+const BRANCH_BITS: u32 = 6;
+/// How many wait in a branch before they are settled. A change copies half of them, and its share
+/// of a merge: at a million grants both are about 2 kB.
+const RECENT: usize = 128;
+/// How many entries share a bucket, so that a look touches two or three lines of memory.
+const PER_BUCKET: usize = 4;
 
 /// 24 bytes: a million of them are 24 MB.
 #[derive(Clone, Copy, Debug)]
@@ -21,28 +28,110 @@ struct Revocation {
     number: ChangeNumber,
 }
 
-type Leaf = Vec<Revocation>;
-type Branch = Vec<Arc<Leaf>>;
+impl Revocation {
+    fn new(grant: GrantId, ends_at: Timestamp, number: ChangeNumber) -> Self {
+        Self { grant, ends_at: u32::try_from(ends_at.unix_seconds().max(0)).unwrap_or(u32::MAX), number }
+    }
+}
+
+/// The branch of a grant, and its place in the branch as a fraction of 2^64.
+fn path(grant: &GrantId) -> (usize, u64) {
+    let leading = grant.as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    let branch = usize::try_from(leading >> (u64::BITS - BRANCH_BITS)).unwrap_or_default();
+    (branch, leading << BRANCH_BITS)
+}
+
+/// Entries in the order of their grants, each grant once, with an index over buckets of equal
+/// width.
+#[derive(Debug, Default)]
+struct Settled {
+    entries: Box<[Revocation]>,
+    /// Where each bucket begins, and after the last the end.
+    starts: Box<[u32]>,
+}
+
+impl Settled {
+    fn new(entries: Vec<Revocation>) -> Self {
+        let buckets = entries.len() / PER_BUCKET + 1;
+        let mut starts = Vec::with_capacity(buckets + 1);
+        for (at, entry) in (0..).zip(&entries) {
+            let upto = bucket(path(&entry.grant).1, buckets) + 1;
+            starts.resize(starts.len().max(upto), at);
+        }
+        starts.resize(buckets + 1, u32::try_from(entries.len()).unwrap_or(u32::MAX));
+        Self { entries: entries.into_boxed_slice(), starts: starts.into_boxed_slice() }
+    }
+
+    fn get(&self, grant: &GrantId) -> Option<&Revocation> {
+        let at = bucket(path(grant).1, self.starts.len().saturating_sub(1));
+        let [from, to] = *self.starts.get(at..)?.first_chunk()?;
+        let bucket = self.entries.get(usize::try_from(from).ok()?..usize::try_from(to).ok()?)?;
+        find(bucket, grant).ok().and_then(|at| bucket.get(at))
+    }
+
+    /// With `recent` merged in, whose grants are others.
+    fn with(&self, recent: &[Revocation]) -> Self {
+        let mut entries = Vec::with_capacity(self.entries.len() + recent.len());
+        let mut rest = &*self.entries;
+        for new in recent {
+            let (before, after) = rest.split_at(rest.partition_point(|entry| entry.grant < new.grant));
+            entries.extend_from_slice(before);
+            entries.push(*new);
+            rest = after;
+        }
+        entries.extend_from_slice(rest);
+        Self::new(entries)
+    }
+}
+
+/// The bucket of a place, of so many.
+fn bucket(place: u64, buckets: usize) -> usize {
+    let product = u128::from(place) * u128::try_from(buckets).unwrap_or_default();
+    usize::try_from(product >> u64::BITS).unwrap_or_default()
+}
+
+fn find(sorted: &[Revocation], grant: &GrantId) -> Result<usize, usize> {
+    sorted.binary_search_by(|entry| entry.grant.cmp(grant))
+}
+
+#[derive(Clone, Debug, Default)]
+struct Branch {
+    settled: Arc<Settled>,
+    recent: Vec<Revocation>,
+}
+
+impl Branch {
+    fn get(&self, grant: &GrantId) -> Option<&Revocation> {
+        let recent = find(&self.recent, grant).ok().and_then(|at| self.recent.get(at));
+        recent.or_else(|| self.settled.get(grant))
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Revocation> {
+        self.settled.entries.iter().chain(&self.recent)
+    }
+
+    fn len(&self) -> usize {
+        self.settled.entries.len() + self.recent.len()
+    }
+
+    fn settle(&mut self) {
+        self.settled = Arc::new(self.settled.with(&self.recent));
+        self.recent = Vec::new();
+    }
+}
 
 /// A persistent set of revoked grants. Cloning shares everything.
 #[derive(Clone, Debug)]
 pub struct RevokedGrants {
-    root: Arc<Vec<Arc<Branch>>>,
+    branches: Arc<[Arc<Branch>]>,
     len: usize,
 }
 
 impl Default for RevokedGrants {
     fn default() -> Self {
-        let leaf = Arc::new(Leaf::new());
-        let branch = Arc::new(vec![leaf; FANOUT]);
-        Self { root: Arc::new(vec![branch; FANOUT]), len: 0 }
+        let branch = Arc::new(Branch::default());
+        Self { branches: (0..1 << BRANCH_BITS).map(|_| Arc::clone(&branch)).collect(), len: 0 }
     }
-}
-
-/// The twelve leading bits, as two indices.
-fn path(grant: &GrantId) -> (usize, usize) {
-    let [first, second, ..] = *grant.as_bytes();
-    (usize::from(first >> 2), usize::from((first & 3) << 4 | second >> 4))
 }
 
 impl RevokedGrants {
@@ -56,10 +145,8 @@ impl RevokedGrants {
 
     /// The number of the change that revoked this grant.
     pub fn number(&self, grant: &GrantId) -> Option<ChangeNumber> {
-        let (branch, leaf) = path(grant);
-        let leaf = self.root.get(branch)?.get(leaf)?;
-        let at = leaf.binary_search_by(|entry| entry.grant.cmp(grant)).ok()?;
-        leaf.get(at).map(|entry| entry.number)
+        let branch = self.branches.get(path(grant).0)?;
+        branch.get(grant).map(|entry| entry.number)
     }
 
     pub fn contains(&self, grant: &GrantId) -> bool {
@@ -68,37 +155,64 @@ impl RevokedGrants {
 
     /// Adds a grant; the first revocation of a grant stands.
     pub fn insert(&mut self, grant: GrantId, ends_at: Timestamp, number: ChangeNumber) {
-        let ends_at = u32::try_from(ends_at.unix_seconds().max(0)).unwrap_or(u32::MAX);
-        let (branch, leaf) = path(&grant);
-        let Some(branch) = Arc::make_mut(&mut self.root).get_mut(branch) else { return };
-        let Some(leaf) = Arc::make_mut(branch).get_mut(leaf) else { return };
-        if let Err(at) = leaf.binary_search_by(|entry| entry.grant.cmp(&grant)) {
-            let leaf = Arc::make_mut(leaf);
-            if leaf.len() == leaf.capacity() {
-                // Grow by an eighth, not by doubling: these leaves are most of the memory.
-                leaf.reserve_exact(leaf.len() / 8 + 1);
-            }
-            leaf.insert(at, Revocation { grant, ends_at, number });
-            self.len += 1;
+        let Some(branch) = Arc::make_mut(&mut self.branches).get_mut(path(&grant).0) else { return };
+        if branch.get(&grant).is_some() {
+            return;
         }
+        let branch = Arc::make_mut(branch);
+        let at = branch.recent.partition_point(|entry| entry.grant < grant);
+        branch.recent.insert(at, Revocation::new(grant, ends_at, number));
+        if branch.recent.len() >= RECENT {
+            branch.settle();
+        }
+        self.len += 1;
     }
 
     /// Forgets grants that have ended before `now`, and those revoked at or below `floor`.
     pub fn prune(&mut self, floor: ChangeNumber, now: Timestamp) {
         let keep =
             |entry: &Revocation| entry.number > floor && i64::from(entry.ends_at) >= now.unix_seconds();
-        for branch in Arc::make_mut(&mut self.root) {
-            if branch.iter().flat_map(|leaf| leaf.iter()).all(keep) {
-                continue;
-            }
-            for leaf in Arc::make_mut(branch) {
-                if !leaf.iter().all(keep) {
-                    let kept: Leaf = leaf.iter().copied().filter(keep).collect();
-                    self.len -= leaf.len() - kept.len();
-                    *leaf = Arc::new(kept);
-                }
+        for branch in Arc::make_mut(&mut self.branches) {
+            if !branch.entries().all(keep) {
+                let kept = |entries: &[Revocation]| entries.iter().copied().filter(keep).collect();
+                let settled = Arc::new(Settled::new(kept(&branch.settled.entries)));
+                *branch = Arc::new(Branch { settled, recent: kept(&branch.recent) });
             }
         }
+        self.len = self.branches.iter().map(|branch| branch.len()).sum();
+    }
+}
+
+/// Collects many revocations, in any order, into a set.
+#[derive(Debug)]
+pub struct Gathering(Vec<Vec<Revocation>>);
+
+impl Gathering {
+    /// With room for so many, so that no branch has to move when it grows: what it leaves behind
+    /// the allocator keeps. Room that is not used costs no memory.
+    pub fn with_capacity(revocations: usize) -> Self {
+        let even = revocations >> BRANCH_BITS;
+        // Four standard deviations of how unevenly random ids fall.
+        let room = even + 4 * even.isqrt() + 1;
+        Self((0..1 << BRANCH_BITS).map(|_| Vec::with_capacity(room)).collect())
+    }
+
+    pub fn add(&mut self, grant: GrantId, ends_at: Timestamp, number: ChangeNumber) {
+        if let Some(branch) = self.0.get_mut(path(&grant).0) {
+            branch.push(Revocation::new(grant, ends_at, number));
+        }
+    }
+
+    /// The set; of a grant that was added twice, the revocation with the lower number.
+    pub fn finish(self) -> RevokedGrants {
+        let settle = |mut entries: Vec<Revocation>| {
+            entries.sort_unstable_by_key(|entry| (entry.grant, entry.number));
+            entries.dedup_by_key(|entry| entry.grant);
+            Arc::new(Branch { settled: Arc::new(Settled::new(entries)), recent: Vec::new() })
+        };
+        let branches: Arc<[_]> = self.0.into_iter().map(settle).collect();
+        let len = branches.iter().map(|branch| branch.len()).sum();
+        RevokedGrants { branches, len }
     }
 }
 
@@ -126,23 +240,34 @@ mod tests {
     proptest! {
         #[test]
         fn it_behaves_like_a_map(
-            entries in prop::collection::vec((any::<[u8; 12]>(), 0i64..2000, 0u64..50), 0..300),
-            floor in 0u64..50,
+            entries in prop::collection::vec((any::<[u8; 12]>(), 0i64..2000), 0..600),
+            floor in 0u64..600,
             now in 0i64..2000,
         ) {
             let mut set = RevokedGrants::default();
+            let mut gathering = Gathering::with_capacity(100);
             let mut map: HashMap<[u8; 12], (i64, u64)> = HashMap::new();
-            for (mut bytes, ends_at, number) in entries {
-                // Crowd the ids, so that leaves hold several and ids repeat.
+            for (number, (mut bytes, ends_at)) in (0..).zip(entries) {
+                // Crowd the ids, so that a branch settles several times and ids repeat.
                 bytes[0] &= 1;
-                bytes[1] &= 0x1f;
                 let rest = bytes[2] & 1;
                 bytes[2..].fill(rest);
-                let ends = Timestamp::from_unix_seconds(ends_at);
-                set.insert(GrantId::from_bytes(bytes), ends, ChangeNumber::new(number));
+                let (grant, ends) = (GrantId::from_bytes(bytes), Timestamp::from_unix_seconds(ends_at));
+                set.insert(grant, ends, ChangeNumber::new(number));
+                gathering.add(grant, ends, ChangeNumber::new(number));
                 map.entry(bytes).or_insert((ends_at, number));
             }
-            prop_assert_eq!(set.len(), map.len());
+            let gathered = gathering.finish();
+            for set in [&set, &gathered] {
+                prop_assert_eq!(set.len(), map.len());
+                for (bytes, (_, number)) in &map {
+                    let found = set.number(&GrantId::from_bytes(*bytes));
+                    prop_assert_eq!(found, Some(ChangeNumber::new(*number)));
+                    let mut other = *bytes;
+                    other[11] ^= 2;
+                    prop_assert!(!set.contains(&GrantId::from_bytes(other)));
+                }
+            }
             set.prune(ChangeNumber::new(floor), Timestamp::from_unix_seconds(now));
             map.retain(|_, (ends_at, number)| *number > floor && *ends_at >= now);
             prop_assert_eq!(set.len(), map.len());

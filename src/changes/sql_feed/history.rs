@@ -7,17 +7,16 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::sequence::{insert, move_head, note_key_use};
-use super::{Projection, SqlFeed, a_revocation, chain_value, feed_row, not_a_revocation, number, stored};
+use super::{Projection, SqlFeed, chain_value, feed_row, not_a_revocation, number, stored};
 use crate::changes::change::{Change, Entry, RecordedChange};
 use crate::changes::store::{FeedError, Head, History, RevocationPage};
 use crate::domain::clock::Timestamp;
-use crate::domain::identifier::GrantId;
 use crate::domain::position::{ChangeHash, ChangeNumber, Position};
 use crate::sql::schema::{changes, feed, replicas};
 use crate::sql::{Connection, Database, SqlError, on};
 
-/// How many revocations are read at once: what one step of the witness deletes.
-const PAGE: i64 = 2000;
+/// How many changes are looked through at once: how much one step of the witness may delete.
+const PAGE: u64 = 2000;
 /// How many rows one round of the purge deletes at most.
 const PURGE_ROUND: usize = 5000;
 /// How far `recover` jumps beyond every number that is known to have existed.
@@ -47,26 +46,13 @@ impl<P: Projection> History for SqlFeed<P> {
     async fn revocations_after(&self, after: ChangeNumber) -> Result<RevocationPage, FeedError> {
         let read = self.database.read(move |conn| {
             Box::pin(async move {
-                let query = changes::table
-                    .filter(a_revocation())
-                    .filter(changes::number.gt(stored(after)?))
-                    .order(changes::number)
-                    .limit(PAGE)
-                    .select((changes::number, changes::target));
-                let rows = on!(conn, c => query.load::<(i64, String)>(c).await)?;
                 let head = feed_row(conn).await?.position()?;
-                let full = rows.len() >= usize::try_from(PAGE).unwrap_or(usize::MAX);
-                let reached = match rows.last() {
-                    Some((last, _)) if full => {
-                        let number = number(*last)?;
-                        let hash = hash_of(conn, number).await?.ok_or(SqlError::NotFound)?;
-                        Position { number, hash, ..head }
-                    }
-                    _ => head,
+                let Some(page) = super::revocations_after(conn, after, PAGE).await? else {
+                    return Ok(RevocationPage { grants: Vec::new(), reached: head });
                 };
-                let grants: Option<Vec<_>> =
-                    rows.iter().map(|(_, id)| GrantId::from_digits(id.as_bytes())).collect();
-                let grants = grants.ok_or_else(|| SqlError::unintelligible("a grant id"))?;
+                let hash = hash_of(conn, page.last).await?.ok_or(SqlError::NotFound)?;
+                let reached = Position { number: page.last, hash, ..head };
+                let grants = page.revocations.iter().map(|revocation| revocation.grant).collect();
                 Ok(RevocationPage { grants, reached })
             })
         });

@@ -5,13 +5,14 @@ use std::time::Duration;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::{FeedRow, Projection, SqlFeed, a_revocation, feed_row, not_a_revocation, number};
+use super::{
+    FeedRow, Projection, SqlFeed, a_revocation, feed_row, not_a_revocation, number, revocations_after,
+};
 use crate::changes::change::{KINDS, KillScope};
-use crate::changes::revoked::RevokedGrants;
+use crate::changes::revoked::{Gathering, RevokedGrants};
 use crate::changes::snapshot::{CannotApply, Kills, Snapshot};
 use crate::changes::store::FeedError;
 use crate::domain::clock::{BootTime, CLOCK_SLACK, MAX_LEASE, Timestamp};
-use crate::domain::identifier::GrantId;
 use crate::domain::position::ChangeNumber;
 use crate::domain::token_key::{KeyFingerprint, TokenKeys};
 use crate::sql::schema::{changes, kills, token_keys};
@@ -20,6 +21,9 @@ use crate::sql::{Connection, Database, SqlError, on};
 /// How much longer than its longest token a token key counts as needed: a lease, during which a
 /// replica may make tokens without noting it, and some minutes for clocks.
 const KEY_SLACK: Duration = MAX_LEASE.saturating_add(Duration::from_secs(600));
+
+/// How many changes are looked through at once.
+const PAGE: u64 = 1_000;
 
 impl<P: Projection> SqlFeed<P> {
     pub(super) async fn load_all(&self) -> Result<Snapshot<P::View>, FeedError> {
@@ -68,19 +72,20 @@ async fn unknown_kind(conn: &mut Connection) -> Result<Option<CannotApply>, SqlE
     unknown.transpose()
 }
 
+/// Page by page: a million rows at once would take several times what is kept of them.
 async fn revoked(conn: &mut Connection, now: Timestamp) -> Result<RevokedGrants, SqlError> {
-    let query = changes::table
-        .filter(a_revocation())
-        .filter(changes::ends_at.ge((now - CLOCK_SLACK).unix_seconds()))
-        .select((changes::target, changes::ends_at.assume_not_null(), changes::number));
-    let rows = on!(conn, c => query.load::<(String, i64, i64)>(c).await)?;
-    let mut revoked = RevokedGrants::default();
-    for (target, ends_at, at) in rows {
-        let grant = GrantId::from_digits(target.as_bytes())
-            .ok_or_else(|| SqlError::unintelligible(format!("grant id in change {at}")))?;
-        revoked.insert(grant, Timestamp::from_unix_seconds(ends_at), number(at)?);
+    let all = changes::table.filter(a_revocation()).count();
+    let all = on!(conn, c => all.get_result::<i64>(c).await)?;
+    let mut gathering = Gathering::with_capacity(usize::try_from(all).unwrap_or_default());
+    let ended = now - CLOCK_SLACK;
+    let mut after = ChangeNumber::ZERO;
+    while let Some(page) = revocations_after(conn, after, PAGE).await? {
+        for revocation in page.revocations.iter().filter(|revocation| revocation.ends_at >= ended) {
+            gathering.add(revocation.grant, revocation.ends_at, revocation.number);
+        }
+        after = page.last;
     }
-    Ok(revoked)
+    Ok(gathering.finish())
 }
 
 async fn kills(conn: &mut Connection) -> Result<Kills, SqlError> {

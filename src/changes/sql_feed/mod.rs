@@ -8,7 +8,7 @@ mod sequence;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use diesel::prelude::{Insertable, Queryable};
+use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 pub use self::history::recover;
@@ -17,6 +17,7 @@ use super::change::{Change, Entry, REVOKE_GRANT, RecordedChange};
 use super::snapshot::CannotApply;
 use super::store::FeedError;
 use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::identifier::GrantId;
 use crate::domain::position::{ChangeHash, ChangeNumber, FeedId, Position};
 use crate::domain::token_key::TokenKeys;
 use crate::sql::schema::{changes, feed};
@@ -148,6 +149,52 @@ fn a_revocation() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
 /// Every change but revocations, in the very words of the index that leaves those out.
 fn not_a_revocation() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
     diesel::dsl::sql(&format!("kind <> '{REVOKE_GRANT}'"))
+}
+
+/// A revocation, as its row says it.
+struct Revocation {
+    grant: GrantId,
+    ends_at: Timestamp,
+    number: ChangeNumber,
+}
+
+/// The revocations among some changes that follow each other.
+struct Page {
+    revocations: Vec<Revocation>,
+    /// The last change that was looked at, of whatever kind.
+    last: ChangeNumber,
+}
+
+/// The revocations among the changes after `after`, of a range of so many numbers; `None` when
+/// there is no change after it.
+async fn revocations_after(
+    conn: &mut Connection,
+    after: ChangeNumber,
+    range: u64,
+) -> Result<Option<Page>, SqlError> {
+    // What is purged, and `recover`, leave holes.
+    let next =
+        changes::table.filter(changes::number.gt(stored(after)?)).select(diesel::dsl::min(changes::number));
+    let Some(next) = on!(conn, c => next.first::<Option<i64>>(c).await)? else { return Ok(None) };
+    // Bounded on both sides, as in `rows_after`, and by nothing else: of any index over some of the
+    // rows PostgreSQL assumes, until it has statistics, that those are few.
+    let query = changes::table
+        .filter(changes::number.ge(next))
+        .filter(changes::number.lt(next.saturating_add_unsigned(range)))
+        .select((changes::number, a_revocation(), changes::target, changes::ends_at));
+    let rows = on!(conn, c => query.load::<(i64, bool, String, Option<i64>)>(c).await)?;
+    let mut page = Page { revocations: Vec::with_capacity(rows.len()), last: after };
+    for (at, is_a_revocation, target, ends_at) in rows {
+        let at = number(at)?;
+        page.last = page.last.max(at);
+        if is_a_revocation {
+            let grant = GrantId::from_digits(target.as_bytes())
+                .ok_or_else(|| SqlError::unintelligible(format!("grant id in change {}", at.get())))?;
+            let ends_at = Timestamp::from_unix_seconds(ends_at.unwrap_or(i64::MAX));
+            page.revocations.push(Revocation { grant, ends_at, number: at });
+        }
+    }
+    Ok(Some(page))
 }
 
 fn number(stored: i64) -> Result<ChangeNumber, SqlError> {
