@@ -22,7 +22,7 @@ use self::context::Context;
 use self::output::Output;
 use crate::admin::AdminError;
 use crate::config::{self, ConfigError, Sources};
-use crate::startup::ServeError;
+use crate::startup::{ServeError, leave_no_core};
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -59,6 +59,7 @@ impl From<ServeError> for CliError {
 
 /// Runs the command that this process was started with.
 pub fn run() -> ExitCode {
+    leave_no_core();
     let command = arguments::command();
     let matches = match command.try_get_matches() {
         Ok(matches) => matches,

@@ -9,5 +9,6 @@ mod replica;
 mod serve;
 mod stores;
 
+pub use self::limits::leave_no_core;
 pub use self::serve::{Announce, LONGEST_STOP, Mode, ServeError, run};
 pub use self::stores::{GrantBackend, Stores, check, lock_data_dir};

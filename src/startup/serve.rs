@@ -92,7 +92,7 @@ pub enum Mode {
 /// # Errors
 /// When something prevents the server from starting: one clear line.
 pub fn run(config: Config, mode: Mode, announce: Announce<'_>) -> Result<(), ServeError> {
-    limits::adjust();
+    limits::open_many_files();
     // SQL work has threads of its own: a slow disk must not hold up requests.
     let sql = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

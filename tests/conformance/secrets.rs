@@ -211,7 +211,7 @@ fn x23_a_server_that_crashes_leaves_no_core() {
     let server = Server::start(&ServerConfig::serve());
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
     let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap();
-    assert_eq!(core.split_whitespace().collect::<Vec<_>>(), ["0", "0", "bytes"]);
+    assert_eq!(core.split_whitespace().collect::<Vec<_>>(), ["1", "1", "bytes"]);
     let ending = server.end_with(Signal::ABORT);
     assert_eq!((ending.status.signal(), ending.status.core_dumped()), (Some(6), false));
 }
