@@ -1,7 +1,8 @@
-//! Names of things: clients, resource servers, grants, and the URIs that name an audience.
+//! Names of things: clients, resource servers, users, roles, grants, and the URIs that name an
+//! audience.
 //!
-//! The kinds of identifier never collide: resource-server ids begin with `rs_`, user ids will
-//! begin with `usr_`, and a client id that begins so is refused. A token's `sub` therefore cannot
+//! The kinds of identifier never collide: resource-server ids begin with `rs_`, user ids begin
+//! with `usr_`, and a client id that begins so is refused. A token's `sub` therefore cannot
 //! be mistaken for somebody else (RFC 9700 §4.15).
 
 use std::borrow::Borrow;
@@ -13,10 +14,12 @@ use serde::Serialize;
 use super::base62;
 use super::entropy::{self, Entropy, EntropyUnavailable};
 
-/// The longest client or resource-server id, in characters.
+/// The longest id of a client, resource server or user, in characters.
 pub const MAX_ID_LENGTH: usize = 64;
 /// The longest resource identifier, in characters.
 pub const MAX_RESOURCE_LENGTH: usize = 512;
+/// The longest name of a role, in bytes.
+pub const MAX_ROLE_LENGTH: usize = 200;
 
 const CLIENT_PREFIX: &str = "cl_";
 const RESOURCE_SERVER_PREFIX: &str = "rs_";
@@ -31,6 +34,8 @@ pub enum MalformedIdentifier {
     ReservedPrefix,
     /// Not an absolute URI, or one with a fragment (RFC 8707 §2).
     Resource,
+    /// A role's name that is empty, too long, or would not be read as it was written.
+    Role,
 }
 
 impl fmt::Display for MalformedIdentifier {
@@ -40,6 +45,9 @@ impl fmt::Display for MalformedIdentifier {
             Self::ReservedPrefix => "ids that begin with rs_ or usr_ belong to resource servers and users",
             Self::Resource => {
                 "an identifier is an absolute URI without a fragment, such as https://api.example"
+            }
+            Self::Role => {
+                "a role's name has 1 to 200 bytes, none of them a control character, and no space at either end"
             }
         })
     }
@@ -97,6 +105,17 @@ identifier! {
 }
 
 identifier! {
+    /// A user's id, `usr_` and eleven digits. It stays when the user's name changes, and no other
+    /// user ever has it.
+    UserId
+}
+
+identifier! {
+    /// A role's name, compared byte by byte.
+    RoleName
+}
+
+identifier! {
     /// The URI that names a resource server as an audience (RFC 8707 §2). Compared byte by byte.
     ResourceIdentifier
 }
@@ -135,6 +154,35 @@ impl ResourceServerId {
     /// When there are no random bytes.
     pub fn generate(entropy: &dyn Entropy) -> Result<Self, EntropyUnavailable> {
         generate(RESOURCE_SERVER_PREFIX, entropy).map(Self)
+    }
+}
+
+impl UserId {
+    /// # Errors
+    /// When the text is not the id of a user.
+    pub fn parse(text: &str) -> Result<Self, MalformedIdentifier> {
+        if !is_id(text) || !text.starts_with(USER_PREFIX) {
+            return Err(MalformedIdentifier::Alphabet);
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// # Errors
+    /// When there are no random bytes.
+    pub fn generate(entropy: &dyn Entropy) -> Result<Self, EntropyUnavailable> {
+        generate(USER_PREFIX, entropy).map(Self)
+    }
+}
+
+impl RoleName {
+    /// # Errors
+    /// When the text cannot name a role.
+    pub fn parse(text: &str) -> Result<Self, MalformedIdentifier> {
+        let fits = (1..=MAX_ROLE_LENGTH).contains(&text.len());
+        if !fits || text.trim() != text || text.chars().any(char::is_control) {
+            return Err(MalformedIdentifier::Role);
+        }
+        Ok(Self(text.into()))
     }
 }
 
@@ -214,7 +262,21 @@ mod tests {
         let client = ClientId::generate(&SystemEntropy).unwrap();
         assert_eq!(ClientId::parse(client.as_str()), Ok(client));
         let server = ResourceServerId::generate(&SystemEntropy).unwrap();
-        assert_eq!(ResourceServerId::parse(server.as_str()), Ok(server));
+        assert_eq!(ResourceServerId::parse(server.as_str()), Ok(server.clone()));
+        let user = UserId::generate(&SystemEntropy).unwrap();
+        assert_eq!(UserId::parse(user.as_str()), Ok(user.clone()));
+        assert!(UserId::parse(server.as_str()).is_err() && ResourceServerId::parse(user.as_str()).is_err());
+        assert_eq!(ClientId::parse(user.as_str()), Err(MalformedIdentifier::ReservedPrefix));
+    }
+
+    #[test]
+    fn a_role_may_have_any_name_that_is_read_as_it_was_written() {
+        for text in ["support", "Note editors", "Schriftf\u{fc}hrer", &"x".repeat(200)] {
+            assert!(RoleName::parse(text).is_ok(), "{text:?}");
+        }
+        for text in ["", " ", " a", "a ", "a\nb", "a\0", "\u{85}", &"x".repeat(201)] {
+            assert_eq!(RoleName::parse(text), Err(MalformedIdentifier::Role), "{text:?}");
+        }
     }
 
     #[test]
