@@ -11,21 +11,28 @@
 //! installation that it made the token: forgeries are refused without a look into any store. Only
 //! a digest of a token is ever kept.
 
+mod successors;
+
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+pub use self::successors::{SALT_BYTES, Successors};
+
 use super::base62;
 use super::entropy::{Entropy, EntropyUnavailable};
 use super::identifier::GrantId;
+use super::pkce::CodeChallenge;
 use super::token_key::{TAG_BYTES, TokenKey, TokenKeys};
 
 const PREFIX_LENGTH: usize = 4;
 const CHECKSUM_DIGITS: usize = 6;
-/// Room for the longest payload (`syr_`) with its tag.
-const MAX_SECRET_BYTES: usize = 28;
+/// Room for the longest payload (`syr_`).
+const MAX_PAYLOAD_BYTES: usize = 20;
+/// The same with its tag.
+const MAX_SECRET_BYTES: usize = MAX_PAYLOAD_BYTES + TAG_BYTES;
 /// Room for the longest token string (`syr_`).
 const MAX_LENGTH: usize = 65;
 
@@ -155,11 +162,16 @@ impl TokenString {
         self.digest
     }
 
+    /// Payload and tag.
+    fn secret(&self) -> &[u8] {
+        let (secret, _) = self.secret.split_at(self.kind.payload_bytes() + TAG_BYTES);
+        secret
+    }
+
     /// The key that made this token, among those held; `None` for a forgery, or for a token made
     /// under a key that is held no more.
     pub fn made_by<'k>(&self, keys: &'k TokenKeys) -> Option<&'k TokenKey> {
-        let (payload, rest) = self.secret.split_at_checked(self.kind.payload_bytes())?;
-        let tag = rest.get(..TAG_BYTES)?;
+        let (payload, tag) = self.secret().split_at_checked(self.kind.payload_bytes())?;
         keys.iter().find(|key| key.tag(self.kind.prefix(), self.grant_id, payload).ct_eq(tag).into())
     }
 }
@@ -182,7 +194,7 @@ pub struct PlainToken {
 }
 
 impl PlainToken {
-    /// Makes a token of `grant_id` under the current key: the one place where tokens are made.
+    /// Makes a token of `grant_id` at random, under the current key.
     ///
     /// # Errors
     /// When there are no random bytes.
@@ -192,15 +204,21 @@ impl PlainToken {
         keys: &TokenKeys,
         entropy: &dyn Entropy,
     ) -> Result<Self, EntropyUnavailable> {
-        let mut secret = Zeroizing::new([0; MAX_SECRET_BYTES]);
-        let (payload, rest) = secret.split_at_mut(kind.payload_bytes());
+        let mut payload = Zeroizing::new([0; MAX_PAYLOAD_BYTES]);
+        let (payload, _) = payload.split_at_mut(kind.payload_bytes());
         entropy.fill(payload)?;
-        let tag = keys.current().tag(kind.prefix(), grant_id, payload);
-        for (byte, tag) in rest.iter_mut().zip(tag) {
-            *byte = tag;
+        Ok(Self::seal(kind, grant_id, keys.current(), payload))
+    }
+
+    /// Puts the tag of `key` to a payload of the kind's length.
+    fn seal(kind: TokenKind, grant_id: GrantId, key: &TokenKey, payload: &[u8]) -> Self {
+        let mut secret = Zeroizing::new([0; MAX_SECRET_BYTES]);
+        let tag = key.tag(kind.prefix(), grant_id, payload);
+        for (byte, part) in secret.iter_mut().zip(payload.iter().chain(&tag)) {
+            *byte = *part;
         }
         let (secret, _) = secret.split_at(kind.payload_bytes() + TAG_BYTES);
-        Ok(Self::spell(kind, grant_id, secret))
+        Self::spell(kind, grant_id, secret)
     }
 
     fn spell(kind: TokenKind, grant_id: GrantId, secret: &[u8]) -> Self {
@@ -248,8 +266,16 @@ impl TokenDigest {
         &self.0
     }
 
-    fn of(text: &[u8]) -> Self {
+    /// Of a token, or of a redirect URI.
+    pub fn of(text: &[u8]) -> Self {
         Self(first_16(Sha256::digest(text).into()))
+    }
+
+    /// The digest that is kept of an authorization code, which only whoever has its verifier too can
+    /// present (RFC 7636 §4.4).
+    pub fn bound_to(&self, challenge: &CodeChallenge) -> Self {
+        let hash = Sha256::new_with_prefix(b"symbolon/code/v1").chain_update(self.0);
+        Self(first_16(hash.chain_update(challenge.as_bytes()).finalize().into()))
     }
 
     /// `jti` of RFC 7662 §2.2: one for each token, the same from every replica, and no help in

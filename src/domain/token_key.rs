@@ -66,24 +66,44 @@ impl fmt::Display for KeyFingerprint {
     }
 }
 
+/// What a token key is used for. Each use has a key of its own, derived by HKDF (RFC 5869).
+#[derive(Clone, Copy, Debug)]
+pub enum DerivedUse {
+    /// The next refresh token.
+    RefreshToken,
+    /// The access token that comes with it.
+    AccessToken,
+    /// Hiding a refresh token's rotation number.
+    RotationMask,
+}
+
 /// One key, ready for use. The secret itself is not kept.
 pub struct TokenKey {
     fingerprint: KeyFingerprint,
     tag: Hmac<Sha256>,
+    refresh_token: Hmac<Sha256>,
+    access_token: Hmac<Sha256>,
+    rotation_mask: Hmac<Sha256>,
 }
 
 impl TokenKey {
     fn from_secret(secret: &[u8]) -> Option<Self> {
         let derive = Hkdf::<Sha256>::new(None, secret);
-        let mut tag_key = Zeroizing::new([0; 32]);
-        derive.expand(b"symbolon/tag/v1", tag_key.as_mut_slice()).ok()?;
+        let subkey = |info: &[u8]| {
+            let mut key = Zeroizing::new([0; 32]);
+            derive.expand(info, key.as_mut_slice()).ok()?;
+            Hmac::new_from_slice(key.as_slice()).ok()
+        };
         let mut fingerprint = [0; 12];
         derive.expand(b"symbolon/fingerprint/v1", &mut fingerprint).ok()?;
         let mut digits = [0; 17];
         base62::encode(&fingerprint, &mut digits);
         Some(Self {
             fingerprint: KeyFingerprint(String::from_utf8_lossy(&digits).into_owned()),
-            tag: Hmac::new_from_slice(tag_key.as_slice()).ok()?,
+            tag: subkey(b"symbolon/tag/v1")?,
+            refresh_token: subkey(b"symbolon/refresh-token/v1")?,
+            access_token: subkey(b"symbolon/access-token/v1")?,
+            rotation_mask: subkey(b"symbolon/rotation-mask/v1")?,
         })
     }
 
@@ -102,6 +122,24 @@ impl TokenKey {
             *byte = full;
         }
         tag
+    }
+
+    /// HMAC-SHA-256 over `parts`, each with its length before it, under the key for this use.
+    pub fn derive<'p>(
+        &self,
+        what: DerivedUse,
+        parts: impl IntoIterator<Item = &'p [u8]>,
+    ) -> Zeroizing<[u8; 32]> {
+        let mut mac = match what {
+            DerivedUse::RefreshToken => self.refresh_token.clone(),
+            DerivedUse::AccessToken => self.access_token.clone(),
+            DerivedUse::RotationMask => self.rotation_mask.clone(),
+        };
+        for part in parts {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        Zeroizing::new(mac.finalize().into_bytes().into())
     }
 }
 
