@@ -122,6 +122,8 @@ fn record(tokens: usize) -> GrantRecord {
         digest: TokenDigest::from_bytes(random(&SystemEntropy).unwrap()),
         issued_at: NOW,
         expires_at: LATER,
+        attempt: 0,
+        restriction: None,
     };
     GrantRecord {
         born: ChangeNumber::new(300_000),
@@ -130,6 +132,7 @@ fn record(tokens: usize) -> GrantRecord {
         scope: Scope::parse("notes:read notes:write").unwrap(),
         audience: vec![ResourceServerId::generate(&SystemEntropy).unwrap()],
         access_tokens: (0..tokens).map(access_token).collect(),
+        user: None,
     }
 }
 

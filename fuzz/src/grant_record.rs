@@ -2,25 +2,29 @@
 
 use symbolon::grants::{EncodedRecord, MalformedRecord};
 
-/// The one version there is.
-const VERSION: u8 = 1;
+/// The versions there are.
+const VERSIONS: [u8; 2] = [1, 2];
 
 pub fn check(data: &[u8]) {
     decode(data);
     // Past the version byte, where the work is.
-    decode(&[&[VERSION], data].concat());
+    for version in VERSIONS {
+        decode(&[&[version], data].concat());
+    }
 }
 
 fn decode(bytes: &[u8]) {
     let encoded = EncodedRecord::from_bytes(bytes.to_vec());
     match encoded.decode() {
         Ok(record) => {
-            assert_eq!(bytes.first(), Some(&VERSION));
+            let version = bytes.first();
+            assert_eq!(version, Some(&if record.user.is_some() { 2 } else { 1 }));
             let again = record.encode();
             assert!(again.as_bytes().len() <= bytes.len(), "there is no shorter spelling than ours");
             assert_eq!(again.decode().as_ref(), Ok(&record), "what was read can be kept");
             for token in &record.access_tokens {
                 assert!(record.access_token(&token.digest).is_some());
+                assert!(record.user.is_some() || token.restriction.is_none());
             }
             let longer = EncodedRecord::from_bytes([bytes, &[0]].concat());
             assert_eq!(longer.decode(), Err(MalformedRecord::Malformed), "extended");
@@ -30,8 +34,10 @@ fn decode(bytes: &[u8]) {
         // A newer version is told apart, for it is a failure and not an inactive token.
         Err(MalformedRecord::UnknownVersion(version)) => {
             assert_eq!(bytes.first(), Some(&version));
-            assert_ne!(version, VERSION);
+            assert!(!VERSIONS.contains(&version));
         }
-        Err(MalformedRecord::Malformed) => assert!(matches!(bytes.first(), None | Some(&VERSION))),
+        Err(MalformedRecord::Malformed) => {
+            assert!(bytes.first().is_none_or(|version| VERSIONS.contains(version)));
+        }
     }
 }

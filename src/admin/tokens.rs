@@ -49,14 +49,18 @@ impl Admin {
         let inactive_there_because = caller.as_ref().and_then(|caller| {
             let record = record.as_ref().filter(|_| dead_because.is_none());
             let Some(record) = record else { return dead_because };
+            let access_token = token.and_then(|token| record.access_token(&token.digest()));
+            let (scope, audience) = access_token.map_or((&record.scope, record.audience.as_slice()), |own| {
+                (record.scope_of(own), record.audience_of(own))
+            });
             if !caller.enabled {
                 Some("the resource server is disabled")
-            } else if !record.audience.contains(&caller.id) {
+            } else if !audience.contains(&caller.id) {
                 Some("the token is not meant for this resource server: it is not in its audience")
             } else if !known
                 .view
                 .find_client(record.client.as_str())
-                .is_some_and(|client| record.scope.intersection(&client.scope).intersects(&caller.scope))
+                .is_some_and(|client| scope.intersection(&client.scope).intersects(&caller.scope))
             {
                 Some("no scope of the token that its client may still use belongs to this resource server")
             } else {

@@ -44,6 +44,12 @@ fn describe(inspection: &Inspection, at: Option<&str>) -> String {
     if let Some(record) = &inspection.record {
         let audience: Vec<_> = record.audience.iter().map(ToString::to_string).collect();
         rows.push(("client", record.client.to_string()));
+        if let Some(subject) = record.subject() {
+            rows.push(("user", subject.to_string()));
+        }
+        if let Some(session) = record.session() {
+            rows.push(("login session", session.to_string()));
+        }
         rows.push(("scope", record.scope.to_string()));
         rows.push(("audience", audience.join(" ")));
         if let Some(token) = record.access_tokens.first() {
@@ -76,6 +82,8 @@ fn document(inspection: &Inspection) -> Value {
             .collect();
         json!({
             "client_id": record.client.as_str(),
+            "user_id": record.subject().map(ToString::to_string),
+            "login_session": record.session().map(|session| session.to_string()),
             "scope": record.scope.to_string(),
             "audience": record.audience.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "expires_at": record.expires_at.unix_seconds(),

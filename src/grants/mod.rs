@@ -12,7 +12,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use self::record::{AccessToken, EncodedRecord, GrantRecord, MalformedRecord};
+pub use self::record::{
+    AccessToken, Code, CodeState, EncodedRecord, GrantRecord, MalformedRecord, RefreshChain, Restriction,
+    UserGrant,
+};
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::GrantId;
 use crate::domain::position::{ChangeNumber, Position};

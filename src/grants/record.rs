@@ -1,31 +1,40 @@
 //! The record of a grant: its bytes are compact and carry a version.
 //!
 //! ```text
-//! record  = version born expires_at client scope audience tokens
-//! version = 1 byte, 1
+//! record  = 1 born expires_at client scope audience tokens              a client's own
+//!         | 2 flags born expires_at client scope audience tokens user   a user's
 //! born    = varint            change number
 //! …_at    = varint            Unix seconds
 //! client  = text              text = varint length, UTF-8
 //! scope   = text              words separated by spaces; may be empty
 //! audience= varint count, that many texts (resource-server ids)
-//! tokens  = varint count, that many of: 16 bytes digest, varint issued_at, varint lifetime
+//! tokens  = varint count, that many of: 16 bytes digest, varint issued_at, varint lifetime;
+//!           a user's also: varint attempt, 0 or 1 and the scope and audience it is restricted to
+//! user    = subject [session] salt attempt [code] [refresh]
+//! subject = text              session = 12 bytes, salt = 16 bytes
+//! code    = 16 bytes digest, expires_at; while pending also 16 bytes digest of the redirect URI
+//! refresh = 16 bytes current, [16 bytes previous], varint number, rotated_at, varint idle lifetime
+//! flags   = 1 byte            1 session, 2 code pending, 4 code consumed, 8 refresh, 16 previous
 //! ```
 //!
-//! A newer version reads every older one. A record of a newer version is not understood, which is
-//! a failure (503), never "inactive".
+//! A grant has one spelling, and a client's own stays in version 1: as short as ever, and understood
+//! by older replicas. A newer version reads every older one. A record of a newer version is not
+//! understood, which is a failure (503), never "inactive".
+
+mod bytes;
+mod codec;
 
 use std::fmt;
 use std::time::Duration;
 
+use self::bytes::Reader;
 use crate::domain::clock::Timestamp;
-use crate::domain::identifier::{ClientId, ResourceServerId};
+use crate::domain::identifier::{ClientId, GrantId, ResourceServerId, UserId};
 use crate::domain::position::ChangeNumber;
 use crate::domain::scope::Scope;
-use crate::domain::token::TokenDigest;
+use crate::domain::token::{SALT_BYTES, TokenDigest};
 
-const VERSION: u8 = 1;
-
-/// What one client was given.
+/// What one client was given, for itself or for a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantRecord {
     /// The position of the feed that was known before the first fact that justified this grant.
@@ -36,6 +45,8 @@ pub struct GrantRecord {
     pub scope: Scope,
     pub audience: Vec<ResourceServerId>,
     pub access_tokens: Vec<AccessToken>,
+    /// `None` when the client was given it for itself.
+    pub user: Option<UserGrant>,
 }
 
 /// An access token of a grant, as far as it is kept.
@@ -44,6 +55,77 @@ pub struct AccessToken {
     pub digest: TokenDigest,
     pub issued_at: Timestamp,
     pub expires_at: Timestamp,
+    /// Which of the grant's attempts it was derived in; 0 for a token made at random, as a client's
+    /// own are.
+    pub attempt: u32,
+    /// `None`: it allows all that the grant does. Always `None` for a client's own.
+    pub restriction: Option<Box<Restriction>>,
+}
+
+/// The part of its grant that an access token was asked for (RFC 6749 §6, RFC 8707 §2.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restriction {
+    pub scope: Scope,
+    pub audience: Vec<ResourceServerId>,
+}
+
+/// What a grant has that a user gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserGrant {
+    pub subject: UserId,
+    /// The login session in which it was given.
+    pub session: Option<GrantId>,
+    /// Goes into every token that is derived for this grant: the token key and an old token alone
+    /// do not lead to the next.
+    pub salt: [u8; SALT_BYTES],
+    /// The last attempt in which an access token was derived. Only grows.
+    pub attempt: u32,
+    /// The authorization code, while it can be redeemed or replayed.
+    pub code: Option<Code>,
+    /// The refresh tokens, from the redemption on.
+    pub refresh: Option<RefreshChain>,
+}
+
+/// The authorization code of a grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// Of the code together with its code challenge (RFC 7636 §4.4).
+    pub digest: TokenDigest,
+    pub expires_at: Timestamp,
+    pub state: CodeState,
+}
+
+/// A code is consumed once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CodeState {
+    Pending {
+        /// Of the redirect URI that it was sent to.
+        redirect_uri: TokenDigest,
+    },
+    /// Kept until it would have expired, so that every replay is recognised.
+    Consumed,
+}
+
+/// The refresh tokens of a grant: one branch, in which each follows from the one before. Older ones
+/// are recognised by their number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefreshChain {
+    pub current: TokenDigest,
+    /// `None` while the first is current, which came from the code.
+    pub previous: Option<TokenDigest>,
+    /// The rotation number of the current one. The code's is 0.
+    pub number: u32,
+    /// When the current one was made.
+    pub rotated_at: Timestamp,
+    /// How long the current one is good unless it is used.
+    pub idle_lifetime: Duration,
+}
+
+impl RefreshChain {
+    /// When the current refresh token ends, if nobody uses it.
+    pub fn idle_end(&self) -> Timestamp {
+        self.rotated_at + self.idle_lifetime
+    }
 }
 
 /// The bytes are not a record that this version understands.
@@ -82,15 +164,14 @@ impl EncodedRecord {
     /// # Errors
     /// When the bytes are not a record, or one of a newer version.
     pub fn decode(&self) -> Result<GrantRecord, MalformedRecord> {
-        match self.0.split_first() {
-            Some((&VERSION, rest)) => {
-                let mut reader = Reader(rest);
-                let record = read(&mut reader).ok_or(MalformedRecord::Malformed)?;
-                if reader.0.is_empty() { Ok(record) } else { Err(MalformedRecord::Malformed) }
-            }
-            Some((version, _)) => Err(MalformedRecord::UnknownVersion(*version)),
-            None => Err(MalformedRecord::Malformed),
-        }
+        let (version, rest) = self.0.split_first().ok_or(MalformedRecord::Malformed)?;
+        let mut reader = Reader(rest);
+        let record = match *version {
+            codec::VERSION_1 => codec::read_version_1(&mut reader),
+            codec::VERSION_2 => codec::read_version_2(&mut reader),
+            newer => return Err(MalformedRecord::UnknownVersion(newer)),
+        };
+        record.filter(|_| reader.0.is_empty()).ok_or(MalformedRecord::Malformed)
     }
 }
 
@@ -102,23 +183,7 @@ impl fmt::Debug for EncodedRecord {
 
 impl GrantRecord {
     pub fn encode(&self) -> EncodedRecord {
-        let mut bytes = Vec::with_capacity(128);
-        bytes.push(VERSION);
-        put_varint(&mut bytes, self.born.get());
-        put_timestamp(&mut bytes, self.expires_at);
-        put_text(&mut bytes, self.client.as_str());
-        put_text(&mut bytes, self.scope.as_str());
-        put_varint(&mut bytes, self.audience.len() as u64);
-        for id in &self.audience {
-            put_text(&mut bytes, id.as_str());
-        }
-        put_varint(&mut bytes, self.access_tokens.len() as u64);
-        for token in &self.access_tokens {
-            bytes.extend_from_slice(token.digest.as_bytes());
-            put_timestamp(&mut bytes, token.issued_at);
-            put_varint(&mut bytes, (token.expires_at - token.issued_at).as_secs());
-        }
-        EncodedRecord(bytes)
+        EncodedRecord(codec::write(self))
     }
 
     /// The token with this digest, alive or not. Every token is compared, in constant time.
@@ -130,183 +195,27 @@ impl GrantRecord {
             },
         )
     }
-}
 
-fn read(reader: &mut Reader<'_>) -> Option<GrantRecord> {
-    let born = ChangeNumber::new(reader.varint()?);
-    let expires_at = reader.timestamp()?;
-    let client = ClientId::parse(reader.text()?).ok()?;
-    let scope = match reader.text()? {
-        "" => Scope::default(),
-        text => Scope::parse(text).ok()?,
-    };
-    let audience = reader.list(|reader| ResourceServerId::parse(reader.text()?).ok())?;
-    let access_tokens = reader.list(|reader| {
-        let digest = TokenDigest::from_bytes(reader.array()?);
-        let issued_at = reader.timestamp()?;
-        let lifetime = Duration::from_secs(reader.varint()?);
-        Some(AccessToken { digest, issued_at, expires_at: issued_at + lifetime })
-    })?;
-    Some(GrantRecord { born, expires_at, client, scope, audience, access_tokens })
-}
-
-/// LEB128: seven bits a byte, the lowest first.
-fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        let [low, ..] = value.to_le_bytes();
-        bytes.push(low | 0x80);
-        value >>= 7;
-    }
-    let [low, ..] = value.to_le_bytes();
-    bytes.push(low);
-}
-
-fn put_timestamp(bytes: &mut Vec<u8>, at: Timestamp) {
-    put_varint(bytes, u64::try_from(at.unix_seconds()).unwrap_or(0));
-}
-
-fn put_text(bytes: &mut Vec<u8>, text: &str) {
-    put_varint(bytes, text.len() as u64);
-    bytes.extend_from_slice(text.as_bytes());
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn byte(&mut self) -> Option<u8> {
-        let (byte, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*byte)
+    /// The user who gave it; `None` when the client has it for itself.
+    pub fn subject(&self) -> Option<&UserId> {
+        self.user.as_ref().map(|user| &user.subject)
     }
 
-    /// Refuses a number that has a shorter spelling or does not fit, so that equal records have
-    /// equal bytes.
-    fn varint(&mut self) -> Option<u64> {
-        let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            let bits = u64::from(byte & 0x7f);
-            if bits << shift >> shift != bits {
-                return None;
-            }
-            value |= bits << shift;
-            if byte < 0x80 {
-                return (byte != 0 || shift == 0).then_some(value);
-            }
-        }
-        None
+    /// The login session in which it was given.
+    pub fn session(&self) -> Option<GrantId> {
+        self.user.as_ref().and_then(|user| user.session)
     }
 
-    fn timestamp(&mut self) -> Option<Timestamp> {
-        i64::try_from(self.varint()?).ok().map(Timestamp::from_unix_seconds)
+    /// What one of its access tokens allows.
+    pub fn scope_of<'r>(&'r self, token: &'r AccessToken) -> &'r Scope {
+        token.restriction.as_ref().map_or(&self.scope, |restriction| &restriction.scope)
     }
 
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.take(N)?.try_into().ok()
-    }
-
-    fn text(&mut self) -> Option<&'a str> {
-        let length = usize::try_from(self.varint()?).ok()?;
-        std::str::from_utf8(self.take(length)?).ok()
-    }
-
-    fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
-        // Grown as items are read: a forged count allocates nothing.
-        let count = self.varint()?;
-        let mut items = Vec::new();
-        for _ in 0..count {
-            items.push(item(self)?);
-        }
-        Some(items)
+    /// Where one of its access tokens is good.
+    pub fn audience_of<'r>(&'r self, token: &'r AccessToken) -> &'r [ResourceServerId] {
+        token.restriction.as_ref().map_or(&self.audience, |restriction| &restriction.audience)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn record() -> GrantRecord {
-        GrantRecord {
-            born: ChangeNumber::new(300),
-            expires_at: Timestamp::from_unix_seconds(1_800_000_900),
-            client: ClientId::parse("cl_3fG8sK20aQz").unwrap(),
-            scope: Scope::parse("notes:read notes:write").unwrap(),
-            audience: vec![ResourceServerId::parse("rs_9zK20aQ3fG8").unwrap()],
-            access_tokens: vec![AccessToken {
-                digest: TokenDigest::from_bytes([0xab; 16]),
-                issued_at: Timestamp::from_unix_seconds(1_800_000_000),
-                expires_at: Timestamp::from_unix_seconds(1_800_000_900),
-            }],
-        }
-    }
-
-    /// Written by version 1 of the format. Never change it: newer versions must read it.
-    const VERSION_1: &[u8] = b"\x01\xac\x02\x84\xab\xa7\xda\x06\x0ecl_3fG8sK20aQz\
-        \x16notes:read notes:write\x01\x0ers_9zK20aQ3fG8\x01\
-        \xab\xab\xab\xab\xab\xab\xab\xab\xab\xab\xab\xab\xab\xab\xab\xab\
-        \x80\xa4\xa7\xda\x06\x84\x07";
-
-    #[test]
-    fn version_1_is_read_for_ever() {
-        assert_eq!(EncodedRecord::from_bytes(VERSION_1.to_vec()).decode(), Ok(record()));
-        assert_eq!(record().encode().as_bytes(), VERSION_1);
-    }
-
-    #[test]
-    fn a_newer_version_is_a_failure_of_its_own() {
-        let mut bytes = VERSION_1.to_vec();
-        bytes[0] = 2;
-        let error = EncodedRecord::from_bytes(bytes).decode().unwrap_err();
-        assert_eq!(error, MalformedRecord::UnknownVersion(2));
-    }
-
-    #[test]
-    fn every_truncation_and_extension_is_malformed() {
-        for length in 0..VERSION_1.len() {
-            assert!(EncodedRecord::from_bytes(VERSION_1[..length].to_vec()).decode().is_err());
-        }
-        let extended = [VERSION_1, b"\0"].concat();
-        assert!(EncodedRecord::from_bytes(extended).decode().is_err());
-    }
-
-    #[test]
-    fn a_forged_count_neither_panics_nor_allocates() {
-        let huge = [&VERSION_1[..46], b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"].concat();
-        assert!(EncodedRecord::from_bytes(huge).decode().is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_the_decoder_panic(mut bytes: Vec<u8>) {
-            if let Some(first) = bytes.first_mut() {
-                *first = VERSION;
-            }
-            if let Ok(record) = EncodedRecord::from_bytes(bytes.clone()).decode() {
-                let again = record.encode().decode();
-                prop_assert_eq!(again, Ok(record));
-            }
-        }
-
-        #[test]
-        fn a_changed_byte_never_panics(at in 0..VERSION_1.len(), byte: u8) {
-            let mut bytes = VERSION_1.to_vec();
-            bytes[at] = byte;
-            let _ = EncodedRecord::from_bytes(bytes).decode();
-        }
-
-        #[test]
-        fn varints_survive(value: u64) {
-            let mut bytes = Vec::new();
-            put_varint(&mut bytes, value);
-            prop_assert_eq!(Reader(&bytes).varint(), Some(value));
-        }
-    }
-}
+mod tests;

@@ -9,7 +9,7 @@ use super::client_authentication::PresentedCredentials;
 use super::error::{OAuthError, TRY_AGAIN};
 use crate::directory::{ResourceServer, Snapshot};
 use crate::domain::clock::Timestamp;
-use crate::domain::identifier::ClientId;
+use crate::domain::identifier::{ClientId, ResourceServerId};
 use crate::domain::scope::Scope;
 use crate::domain::token::{TokenKind, TokenString};
 use crate::grants::{AccessToken, GrantRecord};
@@ -111,7 +111,7 @@ impl AuthorizationServer {
                 return Ok(Introspection::Inactive);
             };
             let answer = judge(&self.settings.issuer, known, now, caller, &token, &record, access_token);
-            if record.born > known.position.number && !answer.allows(&record.scope, caller) {
+            if record.born > known.position.number && !answer.allows(record.scope_of(access_token), caller) {
                 // It rests on changes that this replica has yet to read: that a client was made, enabled or widened.
                 return Err(OAuthError::unavailable(
                     TRY_AGAIN,
@@ -139,7 +139,7 @@ fn usable<'r>(
 ) -> Option<&'r AccessToken> {
     let access_token = record.access_token(&token.digest())?;
     let in_time = now < access_token.expires_at && now < record.expires_at;
-    (in_time && record.audience.contains(&caller.id)).then_some(access_token)
+    (in_time && record.audience_of(access_token).contains(&caller.id)).then_some(access_token)
 }
 
 /// Whether a token is good at `caller`, and for what.
@@ -152,7 +152,7 @@ fn judge(
     record: &GrantRecord,
     access_token: &AccessToken,
 ) -> Introspection {
-    let Some(scope) = live_scope(known, token, record) else { return Introspection::Inactive };
+    let Some(scope) = live_scope(known, token, record, access_token) else { return Introspection::Inactive };
     let scope = scope.intersection(&caller.scope);
     if scope.is_empty() {
         return Introspection::Inactive;
@@ -168,23 +168,28 @@ fn judge(
         iat: issued_at,
         nbf: issued_at,
         sub: record.client.clone(),
-        aud: audience(known, record),
+        aud: audience(known, record.audience_of(access_token)),
         iss: Arc::clone(issuer),
         jti: access_token.digest.jti(),
     }))
 }
 
 /// The scope that a token has today, if all it rests on is alive.
-fn live_scope(known: &Snapshot, token: &TokenString, record: &GrantRecord) -> Option<Scope> {
+fn live_scope(
+    known: &Snapshot,
+    token: &TokenString,
+    record: &GrantRecord,
+    access_token: &AccessToken,
+) -> Option<Scope> {
     if !known.is_live(&token.grant_id(), &record.client, record.born) {
         return None;
     }
     let client = known.view.find_client(record.client.as_str())?;
-    client.enabled.then(|| record.scope.intersection(&client.scope))
+    client.enabled.then(|| record.scope_of(access_token).intersection(&client.scope))
 }
 
-fn audience(known: &Snapshot, record: &GrantRecord) -> Audience {
-    let identifiers = record.audience.iter().filter_map(|id| {
+fn audience(known: &Snapshot, ids: &[ResourceServerId]) -> Audience {
+    let identifiers = ids.iter().filter_map(|id| {
         known.view.find_resource_server(id.as_str()).map(|server| server.identifier.to_string())
     });
     let mut identifiers: Vec<_> = identifiers.collect();

@@ -77,7 +77,7 @@ impl AuthorizationServer {
         let ends_at = match self.grants.load(grant).await? {
             Some(record) => {
                 let record = record.decode()?;
-                check_owner(caller, &record)?;
+                check_owner(caller, token, &record)?;
                 // Even if it has ended by this replica's clock: others go by theirs.
                 Some(record.expires_at)
             }
@@ -106,10 +106,14 @@ fn check_kind(caller: &Caller, kind: TokenKind) -> Result<(), OAuthError> {
 /// RFC 7009 §2.1: "the authorization server … verifies whether the token was issued to the client
 /// making the revocation request. If this validation fails, the request is refused and the client
 /// is informed of the error".
-fn check_owner(caller: &Caller, record: &GrantRecord) -> Result<(), OAuthError> {
+fn check_owner(caller: &Caller, token: &TokenString, record: &GrantRecord) -> Result<(), OAuthError> {
     let owns = match caller {
         Caller::Client(client) => record.client == client.id,
-        Caller::ResourceServer(server) => record.audience.contains(&server.id),
+        Caller::ResourceServer(server) => {
+            let access_token = record.access_token(&token.digest());
+            let audience = access_token.map_or(record.audience.as_slice(), |own| record.audience_of(own));
+            audience.contains(&server.id)
+        }
     };
     if owns {
         return Ok(());

@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use symbolon::domain::clock::{Clock as _, SystemClock};
-use symbolon::domain::entropy::SystemEntropy;
-use symbolon::domain::identifier::{ClientId, GrantId, ResourceServerId};
+use symbolon::domain::entropy::{SystemEntropy, random};
+use symbolon::domain::identifier::{ClientId, GrantId, ResourceServerId, UserId};
 use symbolon::domain::position::{ChangeHash, ChangeNumber, FeedId, Position};
 use symbolon::domain::scope::Scope;
 use symbolon::domain::token::TokenDigest;
 use symbolon::grants::redis::{ControlPool, RedisUrl};
-use symbolon::grants::{AccessToken, GrantRecord, GrantStore as _, Witness as _};
+use symbolon::grants::{
+    AccessToken, Code, CodeState, GrantRecord, GrantStore as _, RefreshChain, UserGrant, Witness as _,
+};
 use tokio::task::JoinSet;
 
 use crate::run;
@@ -21,8 +23,6 @@ use crate::support::redis::{RedisOptions, RedisServer};
 const PASSWORD: &str = "correct-horse-battery";
 const WRONG: &str = "hunter2-is-not-it";
 
-/// A token of a client takes at most this much of Redis.
-const BYTES_PER_RECORD: u64 = 256;
 /// With fewer keys Redis's own tables are oversized.
 const RECORDS: u64 = 100_000;
 
@@ -197,6 +197,8 @@ fn client_credentials(number: u64) -> (GrantId, GrantRecord) {
         digest: TokenDigest::from_bytes(digest),
         issued_at: now,
         expires_at: now + Duration::from_secs(900),
+        attempt: 0,
+        restriction: None,
     };
     let record = GrantRecord {
         born: ChangeNumber::new(1_000_000 + number),
@@ -205,12 +207,46 @@ fn client_credentials(number: u64) -> (GrantId, GrantRecord) {
         scope: Scope::parse("notes:read notes:write").unwrap(),
         audience: vec![ResourceServerId::generate(&SystemEntropy).unwrap()],
         access_tokens: vec![token],
+        user: None,
     };
     (new_id(), record)
 }
 
+/// What a user's grant leaves in the store: one access token, and a refresh token that was rotated.
+fn of_a_user(number: u64) -> (GrantId, GrantRecord) {
+    let (id, mut record) = client_credentials(number);
+    let now = SystemClock.now();
+    let digest = |byte| TokenDigest::from_bytes([byte; 16]);
+    record.expires_at = now + Duration::from_secs(30 * 86_400);
+    record.user = Some(UserGrant {
+        subject: UserId::generate(&SystemEntropy).unwrap(),
+        session: Some(new_id()),
+        salt: random(&SystemEntropy).unwrap(),
+        attempt: 10_000,
+        code: Some(Code { digest: digest(1), expires_at: now, state: CodeState::Consumed }),
+        refresh: Some(RefreshChain {
+            current: digest(2),
+            previous: Some(digest(3)),
+            number: 10_000,
+            rotated_at: now,
+            idle_lifetime: Duration::from_secs(14 * 86_400),
+        }),
+    });
+    (id, record)
+}
+
 #[test]
 fn a_token_of_a_client_takes_at_most_256_bytes_of_redis() {
+    measure(client_credentials, 256);
+}
+
+/// With room left, of 512 bytes, for an entry in the index of its user's grants (141 at most).
+#[test]
+fn a_grant_of_a_user_takes_at_most_371_bytes_of_redis() {
+    measure(of_a_user, 371);
+}
+
+fn measure(made: fn(u64) -> (GrantId, GrantRecord), most: u64) {
     run(async {
         let redis = RedisServer::start();
         let url = RedisUrl::parse(&redis.url(), None).unwrap();
@@ -227,7 +263,7 @@ fn a_token_of_a_client_takes_at_most_256_bytes_of_redis() {
             let grants = std::sync::Arc::clone(&worker.grants);
             inserts.spawn(async move {
                 for number in (task..RECORDS).step_by(usize::try_from(tasks).unwrap()) {
-                    let (id, record) = client_credentials(number);
+                    let (id, record) = made(number);
                     let inserted = grants.insert(id, &record.encode(), record.expires_at).await;
                     assert_eq!(inserted, Ok(true));
                 }
@@ -236,8 +272,8 @@ fn a_token_of_a_client_takes_at_most_256_bytes_of_redis() {
         inserts.join_all().await;
         assert_eq!(redis.command(&["DBSIZE"]).integer(), i64::try_from(RECORDS).unwrap());
         let bytes = (used() - before).div_ceil(RECORDS);
-        let length = client_credentials(1).1.encode().as_bytes().len();
+        let length = made(1).1.encode().as_bytes().len();
         println!("Redis uses {bytes} bytes for a record of {length} bytes, over {RECORDS} records");
-        assert!(bytes <= BYTES_PER_RECORD, "{bytes} bytes a record");
+        assert!(bytes <= most, "{bytes} bytes a record");
     });
 }

@@ -127,7 +127,14 @@ fn make(
         client: permission.client.id.clone(),
         scope: permission.scope.clone(),
         audience: permission.audience.iter().cloned().collect(),
-        access_tokens: vec![AccessToken { digest: access_token.digest(), issued_at, expires_at }],
+        access_tokens: vec![AccessToken {
+            digest: access_token.digest(),
+            issued_at,
+            expires_at,
+            attempt: 0,
+            restriction: None,
+        }],
+        user: None,
     };
     let scope = permission.scope.clone();
     Ok((record, IssuedToken { access_token, expires_in: lifetime, scope }))
