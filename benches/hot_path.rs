@@ -14,7 +14,9 @@ use std::collections::HashMap;
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use symbolon::changes::{Actor, Change, Entry, KillScope, Kills, RecordedChange, RevokedGrants, Snapshot};
+use symbolon::changes::{
+    Actor, Bonds, Change, Entry, KillScope, Kills, RecordedChange, RevokedGrants, Snapshot,
+};
 use symbolon::domain::base62;
 use symbolon::domain::clock::{BootTime, Timestamp};
 use symbolon::domain::entropy::{Entropy, EntropyUnavailable, SystemEntropy, random};
@@ -185,7 +187,7 @@ fn liveness(c: &mut Criterion) {
         let name = format!("{revoked_grants} revoked grants, {killed_clients} kills");
         let mut next = grants.iter().cycle();
         group.bench_function(name, |b| {
-            b.iter(|| known.is_live(black_box(next.next().unwrap()), &client, born));
+            b.iter(|| known.is_live(black_box(next.next().unwrap()), &Bonds::of_client(&client), born));
         });
     }
     group.finish();

@@ -5,7 +5,7 @@ use std::fmt;
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::clock::Timestamp;
-use crate::domain::identifier::{ClientId, GrantId, ResourceServerId};
+use crate::domain::identifier::{ClientId, GrantId, ResourceServerId, RoleName, UserId};
 use crate::domain::position::{ChangeHash, ChangeNumber};
 use crate::domain::token_key::KeyFingerprint;
 
@@ -24,6 +24,10 @@ pub enum Change {
     ClientChanged(ClientId),
     /// The same of a resource server.
     ResourceServerChanged(ResourceServerId),
+    /// The same of a user; or the user's roles or permissions were altered.
+    UserChanged(UserId),
+    /// The role was made, given other permissions, or deleted.
+    RoleChanged(RoleName),
     /// Tokens may be made under this key from now on.
     TokenKeyAdded(KeyFingerprint),
     /// The database had lost commits: every grant born before this change is dead, and numbers
@@ -36,21 +40,76 @@ pub enum Change {
 pub enum KillScope {
     Everything,
     Client(ClientId),
+    /// Everything that was given for a user.
+    Subject(UserId),
+    /// One login session, and what was given during it. A session that was ended never lives again,
+    /// so the kill can be forgotten after `ends_at`, when nothing of it lives; where that is not
+    /// known, recording the change fills in the longest lifetime ever configured.
+    LoginSession {
+        session: GrantId,
+        ends_at: Option<Timestamp>,
+    },
+    /// Every login session of a user, and what was given during them.
+    LoginSessionsOf(UserId),
+    /// What one client was given for one user.
+    Consent(UserId, ClientId),
 }
 
 impl KillScope {
+    /// One login session, whatever its end.
+    pub const fn login_session(session: GrantId) -> Self {
+        Self::LoginSession { session, ends_at: None }
+    }
+
     /// The two columns that name the set.
-    pub fn columns(&self) -> (&'static str, &str) {
+    pub fn columns(&self) -> (&'static str, String) {
         match self {
-            Self::Everything => ("everything", ""),
-            Self::Client(id) => ("client", id.as_str()),
+            Self::Everything => ("everything", String::new()),
+            Self::Client(id) => ("client", id.to_string()),
+            Self::Subject(id) => ("subject", id.to_string()),
+            Self::LoginSession { session, .. } => ("login-session", session.to_string()),
+            Self::LoginSessionsOf(id) => ("login-sessions", id.to_string()),
+            Self::Consent(user, client) => ("consent", format!("{user} {client}")),
         }
     }
 
-    pub fn from_columns(scope: &str, target: &str) -> Option<Self> {
+    /// `None` for a set, or a target, that this version does not know.
+    pub fn from_columns(scope: &str, target: &str, ends_at: Option<Timestamp>) -> Option<Self> {
+        let user = |text| UserId::parse(text).ok();
+        let client = |text| ClientId::parse(text).ok();
         match scope {
             "everything" => Some(Self::Everything),
-            "client" => ClientId::parse(target).ok().map(Self::Client),
+            "client" => client(target).map(Self::Client),
+            "subject" => user(target).map(Self::Subject),
+            "login-session" => {
+                let session = GrantId::from_digits(target.as_bytes())?;
+                Some(Self::LoginSession { session, ends_at })
+            }
+            "login-sessions" => user(target).map(Self::LoginSessionsOf),
+            "consent" => {
+                let (subject, of) = target.split_once(' ')?;
+                Some(Self::Consent(user(subject)?, client(of)?))
+            }
+            _ => None,
+        }
+    }
+
+    /// The kind of the change that kills the set.
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Everything => "kill-everything",
+            Self::Client(_) => "kill-client",
+            Self::Subject(_) => "kill-subject",
+            Self::LoginSession { .. } => "kill-login-session",
+            Self::LoginSessionsOf(_) => "kill-login-sessions",
+            Self::Consent(..) => "kill-consent",
+        }
+    }
+
+    /// When the kill may be forgotten; `None` for one that outlives what it names.
+    pub(super) const fn ends_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::LoginSession { ends_at, .. } => *ends_at,
             _ => None,
         }
     }
@@ -59,18 +118,32 @@ impl KillScope {
 pub(super) const REVOKE_GRANT: &str = "revoke-grant";
 
 /// Every kind that this version knows: what loading, which does not read the rows, goes by.
-pub(super) const KINDS: [&str; 7] =
-    [REVOKE_GRANT, "kill-everything", "kill-client", "client", "resource-server", "token-key", "recover"];
+pub(super) const KINDS: [&str; 13] = [
+    REVOKE_GRANT,
+    "kill-everything",
+    "kill-client",
+    "kill-subject",
+    "kill-login-session",
+    "kill-login-sessions",
+    "kill-consent",
+    "client",
+    "resource-server",
+    "user",
+    "role",
+    "token-key",
+    "recover",
+];
 
 impl Change {
     /// The columns `kind` and `target`.
     pub fn columns(&self) -> (&'static str, String) {
         match self {
             Self::GrantRevoked { grant, .. } => (REVOKE_GRANT, grant.to_string()),
-            Self::Killed(KillScope::Everything) => ("kill-everything", String::new()),
-            Self::Killed(KillScope::Client(id)) => ("kill-client", id.to_string()),
+            Self::Killed(scope) => (scope.kind(), scope.columns().1),
             Self::ClientChanged(id) => ("client", id.to_string()),
             Self::ResourceServerChanged(id) => ("resource-server", id.to_string()),
+            Self::UserChanged(id) => ("user", id.to_string()),
+            Self::RoleChanged(name) => ("role", name.to_string()),
             Self::TokenKeyAdded(fingerprint) => ("token-key", fingerprint.to_string()),
             Self::Recovered => ("recover", String::new()),
         }
@@ -78,12 +151,15 @@ impl Change {
 
     /// `None` for a kind, or a target, that this version does not know.
     pub fn from_columns(kind: &str, target: &str, ends_at: Option<Timestamp>) -> Option<Self> {
+        if let Some(scope) = kind.strip_prefix("kill-") {
+            return KillScope::from_columns(scope, target, ends_at).map(Self::Killed);
+        }
         let change = match kind {
             REVOKE_GRANT => Self::GrantRevoked { grant: GrantId::from_digits(target.as_bytes())?, ends_at },
-            "kill-everything" => Self::Killed(KillScope::Everything),
-            "kill-client" => Self::Killed(KillScope::Client(ClientId::parse(target).ok()?)),
             "client" => Self::ClientChanged(ClientId::parse(target).ok()?),
             "resource-server" => Self::ResourceServerChanged(ResourceServerId::parse(target).ok()?),
+            "user" => Self::UserChanged(UserId::parse(target).ok()?),
+            "role" => Self::RoleChanged(RoleName::parse(target).ok()?),
             "token-key" => Self::TokenKeyAdded(KeyFingerprint::from_stored(target)),
             "recover" => Self::Recovered,
             _ => return None,
@@ -103,6 +179,18 @@ impl Change {
     pub(super) const fn ends_at(&self) -> Option<Timestamp> {
         match self {
             Self::GrantRevoked { ends_at, .. } => *ends_at,
+            Self::Killed(scope) => scope.ends_at(),
+            _ => None,
+        }
+    }
+
+    /// The end that recording the change fills in where it is not known; `None` for a change that
+    /// has no end.
+    pub(super) const fn open_end(&mut self) -> Option<&mut Option<Timestamp>> {
+        match self {
+            Self::GrantRevoked { ends_at, .. } | Self::Killed(KillScope::LoginSession { ends_at, .. }) => {
+                Some(ends_at)
+            }
             _ => None,
         }
     }
@@ -207,6 +295,8 @@ mod tests {
 
     fn every_kind() -> Vec<Change> {
         let client = ClientId::parse("app").unwrap();
+        let user = UserId::parse("usr_1").unwrap();
+        let session = GrantId::from_bytes([6; 12]);
         vec![
             Change::GrantRevoked {
                 grant: GrantId::from_bytes([5; 12]),
@@ -214,8 +304,17 @@ mod tests {
             },
             Change::Killed(KillScope::Everything),
             Change::Killed(KillScope::Client(client.clone())),
+            Change::Killed(KillScope::Subject(user.clone())),
+            Change::Killed(KillScope::LoginSession {
+                session,
+                ends_at: Some(Timestamp::from_unix_seconds(98)),
+            }),
+            Change::Killed(KillScope::LoginSessionsOf(user.clone())),
+            Change::Killed(KillScope::Consent(user.clone(), client.clone())),
             Change::ClientChanged(client),
             Change::ResourceServerChanged(ResourceServerId::parse("rs_1").unwrap()),
+            Change::UserChanged(user),
+            Change::RoleChanged(RoleName::parse("Note editors").unwrap()),
             Change::TokenKeyAdded(KeyFingerprint::from_stored("abc")),
             Change::Recovered,
         ]
@@ -228,6 +327,31 @@ mod tests {
             assert_eq!(Change::from_columns(kind, &target, change.ends_at()), Some(change));
         }
         assert_eq!(Change::from_columns("freeze-grant", "x", None), None);
+        assert_eq!(Change::from_columns("kill-tenant", "x", None), None);
+    }
+
+    #[test]
+    fn every_set_survives_its_columns() {
+        for scope in every_kind().iter().filter_map(Change::killed) {
+            let (name, target) = scope.columns();
+            assert_eq!(KillScope::from_columns(name, &target, scope.ends_at()).as_ref(), Some(scope));
+        }
+    }
+
+    #[test]
+    fn a_set_is_not_guessed_from_a_target_of_another_kind() {
+        for (scope, target) in [
+            ("client", "usr_1"),
+            ("subject", "app"),
+            ("login-session", "usr_1"),
+            ("login-sessions", "app"),
+            ("consent", "usr_1"),
+            ("consent", "app usr_1"),
+            ("consent", "usr_1  app"),
+            ("consent", "usr_1 app other"),
+        ] {
+            assert_eq!(KillScope::from_columns(scope, target, None), None, "{scope} {target}");
+        }
     }
 
     #[test]

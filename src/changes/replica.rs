@@ -272,7 +272,7 @@ impl<V: Clone + Send + Sync + 'static> Replica<V> {
     }
 
     /// Forgets revocations that the witness had passed for longer than the memory, and those of
-    /// grants that have ended. To be called about once a minute.
+    /// grants and login sessions that have ended. To be called about once a minute.
     ///
     /// The time counts from the witness, not from the revocation: a failover can lose a deletion
     /// that was made a moment ago, however old the revocation is. A store that went back in time
@@ -306,7 +306,9 @@ impl<V: Clone + Send + Sync + 'static> Replica<V> {
             self.checkpoints.pop_front();
         }
         let mut next = newest.as_ref().clone();
-        next.revoked.prune(floor, self.parts.clock.now() - CLOCK_SLACK);
+        let ended = self.parts.clock.now() - CLOCK_SLACK;
+        next.revoked.prune(floor, ended);
+        next.kills.prune(ended);
         next.memory_floor = floor;
         self.parts.published.publish(next);
         set_back

@@ -1,5 +1,6 @@
-//! The grants known to be revoked: a persistent set, so that each snapshot has its own and
-//! publishing a change copies a few kilobytes, however many there are.
+//! The grants known to be revoked, and the login sessions known to be ended: a persistent set, so
+//! that each snapshot has its own and publishing a change copies a few kilobytes, however many there
+//! are.
 //!
 //! Sixty-four branches by the leading bits of the grant id. Most of a branch is settled: one exact
 //! block, sorted, never changed, shared by all clones. What came since is a short sorted list,

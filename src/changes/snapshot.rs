@@ -1,19 +1,57 @@
 //! What a replica knows, as one immutable value: a request judges by exactly one of them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::change::{Change, KillScope, RecordedChange};
 use super::revoked::RevokedGrants;
 use crate::domain::clock::{BootTime, Timestamp};
-use crate::domain::identifier::{ClientId, GrantId};
+use crate::domain::identifier::{ClientId, GrantId, UserId};
 use crate::domain::position::{ChangeNumber, Position};
 use crate::domain::token_key::{KeyFingerprint, TokenKeys};
+
+/// A recorded change that has an end always says it; what does not is kept for ever.
+const FOREVER: Timestamp = Timestamp::from_unix_seconds(i64::MAX);
+
+/// What a grant rests on, besides itself: a kill of any of these reaches it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bonds<'g> {
+    /// Whom it was given to; `None` for a login session, which is no client's.
+    pub client: Option<&'g ClientId>,
+    /// For whom it acts; `None` when the client acts for itself.
+    pub subject: Option<&'g UserId>,
+    /// The login session during which it was given; of a login session, its own id.
+    pub session: Option<GrantId>,
+}
+
+impl<'g> Bonds<'g> {
+    /// What a client was given for itself.
+    pub const fn of_client(client: &'g ClientId) -> Self {
+        Self { client: Some(client), subject: None, session: None }
+    }
+
+    /// A login session itself.
+    pub const fn of_session(session: GrantId, subject: &'g UserId) -> Self {
+        Self { client: None, subject: Some(subject), session: Some(session) }
+    }
+}
 
 /// The newest kill of each set of grants.
 #[derive(Clone, Debug, Default)]
 pub struct Kills {
     everything: ChangeNumber,
     clients: imbl::HashMap<ClientId, ChangeNumber>,
+    subjects: imbl::HashMap<UserId, SubjectKills>,
+    /// Login sessions that were ended. Each was born before the kill of it, so it needs no number.
+    ended_sessions: RevokedGrants,
+}
+
+/// The newest kills of one user.
+#[derive(Clone, Debug, Default)]
+struct SubjectKills {
+    everything: ChangeNumber,
+    login_sessions: ChangeNumber,
+    consents: BTreeMap<ClientId, ChangeNumber>,
 }
 
 impl Kills {
@@ -22,13 +60,48 @@ impl Kills {
         let slot = match scope {
             KillScope::Everything => &mut self.everything,
             KillScope::Client(id) => self.clients.entry(id.clone()).or_default(),
+            KillScope::Subject(id) => &mut self.subject(id).everything,
+            KillScope::LoginSessionsOf(id) => &mut self.subject(id).login_sessions,
+            KillScope::Consent(user, client) => {
+                self.subject(user).consents.entry(client.clone()).or_default()
+            }
+            KillScope::LoginSession { session, ends_at } => {
+                self.ended_sessions.insert(*session, ends_at.unwrap_or(FOREVER), number);
+                return;
+            }
         };
         *slot = number.max(*slot);
     }
 
-    /// The number that a grant of this client must have been born at, or after, to live.
-    fn strictest(&self, client: &ClientId) -> ChangeNumber {
-        self.clients.get(client).copied().unwrap_or_default().max(self.everything)
+    fn subject(&mut self, id: &UserId) -> &mut SubjectKills {
+        self.subjects.entry(id.clone()).or_default()
+    }
+
+    /// Whether what rests on `bonds` and was born at `born` survives every kill.
+    fn spare(&self, bonds: &Bonds<'_>, born: ChangeNumber) -> bool {
+        born >= self.strictest(bonds)
+            && bonds.session.is_none_or(|session| !self.ended_sessions.contains(&session))
+    }
+
+    /// The number that what rests on `bonds` must have been born at, or after, to live.
+    fn strictest(&self, bonds: &Bonds<'_>) -> ChangeNumber {
+        let of_client = bonds.client.and_then(|client| self.clients.get(client)).copied();
+        let of_subject = bonds.subject.and_then(|subject| self.subjects.get(subject));
+        let of_subject = of_subject.map(|kills| kills.strictest(bonds));
+        self.everything.max(of_client.unwrap_or_default()).max(of_subject.unwrap_or_default())
+    }
+
+    /// Forgets login sessions of which nothing lives any more.
+    pub(super) fn prune(&mut self, now: Timestamp) {
+        self.ended_sessions.prune(ChangeNumber::ZERO, now);
+    }
+}
+
+impl SubjectKills {
+    fn strictest(&self, bonds: &Bonds<'_>) -> ChangeNumber {
+        let of_sessions = bonds.session.map(|_| self.login_sessions);
+        let of_consent = bonds.client.and_then(|client| self.consents.get(client)).copied();
+        self.everything.max(of_sessions.unwrap_or_default()).max(of_consent.unwrap_or_default())
     }
 }
 
@@ -80,8 +153,8 @@ impl std::error::Error for CannotApply {}
 impl<V> Snapshot<V> {
     /// Whether the feed says that a grant lives: it is not revoked, and it was born at or after
     /// the newest kill of every set it belongs to.
-    pub fn is_live(&self, grant: &GrantId, client: &ClientId, born: ChangeNumber) -> bool {
-        born >= self.kills.strictest(client) && !self.revoked.contains(grant)
+    pub fn is_live(&self, grant: &GrantId, bonds: &Bonds<'_>, born: ChangeNumber) -> bool {
+        self.kills.spare(bonds, born) && !self.revoked.contains(grant)
     }
 
     /// The state after `rows`, which follow this position without a hole; `view` is the view
@@ -99,9 +172,7 @@ impl<V> Snapshot<V> {
             }
             match &row.entry.change {
                 Change::GrantRevoked { grant, ends_at } => {
-                    // A recorded revocation always has its end; without one it is kept for ever.
-                    let forever = Timestamp::from_unix_seconds(i64::MAX);
-                    revoked.insert(*grant, ends_at.unwrap_or(forever), row.number);
+                    revoked.insert(*grant, ends_at.unwrap_or(FOREVER), row.number);
                 }
                 Change::TokenKeyAdded(fingerprint) if !keys.holds(fingerprint) => {
                     return Err(CannotApply::MissingTokenKey(fingerprint.clone()));
@@ -110,6 +181,8 @@ impl<V> Snapshot<V> {
                 Change::Killed(_)
                 | Change::ClientChanged(_)
                 | Change::ResourceServerChanged(_)
+                | Change::UserChanged(_)
+                | Change::RoleChanged(_)
                 | Change::TokenKeyAdded(_) => {}
             }
             position = Position { number: row.number, hash: row.hash, ..position };
@@ -148,35 +221,109 @@ mod tests {
         snapshot.apply(&[row], (), &keys(1))
     }
 
+    fn client(id: &str) -> ClientId {
+        ClientId::parse(id).unwrap()
+    }
+
+    fn user(id: &str) -> UserId {
+        UserId::parse(id).unwrap()
+    }
+
     #[test]
     fn a_kill_spares_what_was_born_at_or_after_it() {
-        let (app, other) = (ClientId::parse("app").unwrap(), ClientId::parse("other").unwrap());
+        let (app, other) = (client("app"), client("other"));
+        let (of_app, of_other) = (Bonds::of_client(&app), Bonds::of_client(&other));
         let grant = GrantId::from_bytes([1; 12]);
         let before = start();
         let killed = after(&before, Change::Killed(KillScope::Client(app.clone()))).unwrap();
-        assert!(before.is_live(&grant, &app, before.position.number));
-        assert!(!killed.is_live(&grant, &app, before.position.number));
-        assert!(killed.is_live(&grant, &app, killed.position.number));
-        assert!(killed.is_live(&grant, &other, before.position.number));
+        assert!(before.is_live(&grant, &of_app, before.position.number));
+        assert!(!killed.is_live(&grant, &of_app, before.position.number));
+        assert!(killed.is_live(&grant, &of_app, killed.position.number));
+        assert!(killed.is_live(&grant, &of_other, before.position.number));
         let all = after(&killed, Change::Killed(KillScope::Everything)).unwrap();
-        assert!(!all.is_live(&grant, &other, killed.position.number));
-        assert!(all.is_live(&grant, &app, all.position.number));
+        assert!(!all.is_live(&grant, &of_other, killed.position.number));
+        assert!(all.is_live(&grant, &of_app, all.position.number));
+    }
+
+    /// What the words of a scope say.
+    fn reaches(scope: &KillScope, bonds: &Bonds<'_>) -> bool {
+        match scope {
+            KillScope::Everything => true,
+            KillScope::Client(id) => bonds.client == Some(id),
+            KillScope::Subject(id) => bonds.subject == Some(id),
+            KillScope::LoginSession { session, .. } => bonds.session == Some(*session),
+            KillScope::LoginSessionsOf(id) => bonds.subject == Some(id) && bonds.session.is_some(),
+            KillScope::Consent(user, client) => bonds.subject == Some(user) && bonds.client == Some(client),
+        }
+    }
+
+    #[test]
+    fn a_kill_reaches_what_rests_on_its_set_and_nothing_else() {
+        let clients = [client("one"), client("two")];
+        let users = [user("usr_1"), user("usr_2")];
+        let sessions = [GrantId::from_bytes([1; 12]), GrantId::from_bytes([2; 12])];
+        let mut all = Vec::new();
+        for client in clients.iter().map(Some).chain([None]) {
+            for subject in users.iter().map(Some).chain([None]) {
+                for session in sessions.map(Some).into_iter().chain([None]) {
+                    all.push(Bonds { client, subject, session });
+                }
+            }
+        }
+        let (before, grant) = (start(), GrantId::from_bytes([9; 12]));
+        for scope in [
+            KillScope::Everything,
+            KillScope::Client(clients[0].clone()),
+            KillScope::Subject(users[0].clone()),
+            KillScope::login_session(sessions[0]),
+            KillScope::LoginSessionsOf(users[0].clone()),
+            KillScope::Consent(users[0].clone(), clients[0].clone()),
+        ] {
+            let killed = after(&before, Change::Killed(scope.clone())).unwrap();
+            for bonds in &all {
+                let lives = killed.is_live(&grant, bonds, before.position.number);
+                assert_eq!(lives, !reaches(&scope, bonds), "{scope:?} {bonds:?}");
+                let over = matches!(scope, KillScope::LoginSession { .. }) && reaches(&scope, bonds);
+                let later = killed.is_live(&grant, bonds, killed.position.number);
+                assert_eq!(later, !over, "only a login session is over for ever: {scope:?} {bonds:?}");
+            }
+        }
     }
 
     #[test]
     fn a_kill_number_never_decreases() {
-        let scope = KillScope::Client(ClientId::parse("app").unwrap());
+        let app = client("app");
+        let scope = KillScope::Client(app.clone());
         let mut kills = Kills::default();
         kills.raise(&scope, ChangeNumber::new(9));
         kills.raise(&scope, ChangeNumber::new(3));
-        assert_eq!(kills.strictest(&ClientId::parse("app").unwrap()), ChangeNumber::new(9));
+        assert_eq!(kills.strictest(&Bonds::of_client(&app)), ChangeNumber::new(9));
+    }
+
+    #[test]
+    fn an_ended_session_is_forgotten_after_its_end_and_no_other_kill_is() {
+        let (session, subject) = (GrantId::from_bytes([1; 12]), user("usr_1"));
+        let ends_at = Some(Timestamp::from_unix_seconds(100));
+        let mut kills = Kills::default();
+        kills.raise(&KillScope::LoginSession { session, ends_at }, ChangeNumber::new(1));
+        kills.raise(&KillScope::LoginSessionsOf(subject.clone()), ChangeNumber::new(2));
+        let bonds = Bonds::of_session(session, &subject);
+        kills.prune(Timestamp::from_unix_seconds(100));
+        assert!(!kills.spare(&bonds, ChangeNumber::new(2)), "something of it may live up to the end");
+        kills.prune(Timestamp::from_unix_seconds(101));
+        assert!(kills.spare(&bonds, ChangeNumber::new(2)));
+        assert!(!kills.spare(&bonds, ChangeNumber::new(1)));
     }
 
     #[test]
     fn recovery_kills_everything_born_before() {
-        let app = ClientId::parse("app").unwrap();
+        let app = client("app");
         let recovered = after(&start(), Change::Recovered).unwrap();
-        assert!(!recovered.is_live(&GrantId::from_bytes([1; 12]), &app, ChangeNumber::ZERO));
+        assert!(!recovered.is_live(
+            &GrantId::from_bytes([1; 12]),
+            &Bonds::of_client(&app),
+            ChangeNumber::ZERO
+        ));
         assert_eq!(recovered.recovered, recovered.position.number);
     }
 

@@ -25,7 +25,7 @@ diesel::table! {
         kind -> Text,
         /// What the change is about: a grant id, a client id, …
         target -> Text,
-        /// For a revoked grant: its absolute end, in Unix seconds.
+        /// For a revoked grant or an ended login session: its absolute end, in Unix seconds.
         ends_at -> Nullable<BigInt>,
         /// Wall clock of whoever wrote the change, in Unix seconds. Decides retention only.
         recorded_at -> BigInt,
@@ -41,6 +41,8 @@ diesel::table! {
         target -> Text,
         /// Grants of this set born below this number are dead.
         number -> BigInt,
+        /// When the kill may be forgotten, in Unix seconds; most kills never are.
+        ends_at -> Nullable<BigInt>,
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use symbolon::changes::{Actor, Change, Entry, FeedStore as _, History as _, KillScope, Renewal, recover};
+use symbolon::changes::{
+    Actor, Bonds, Change, Entry, FeedStore as _, History as _, KillScope, Renewal, recover,
+};
 use symbolon::domain::clock::Clock as _;
+use symbolon::domain::identifier::UserId;
 use symbolon::domain::position::{ChangeNumber, Position};
 
 use crate::cases;
 use crate::databases::{
-    Follower, Kind, Sql, client, entry, head, killed, record, record_all, revoke_some, revoked_until,
+    Follower, Kind, LONGEST, Sql, client, entry, head, killed, record, record_all, revoke_some, revoked_until,
 };
 use crate::stores::new_id;
 
@@ -17,6 +20,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 cases!(Kind: postgres = Postgres, sqlite = Sqlite => {
     the_head_and_every_hash_can_be_asked_for,
     purging_keeps_what_is_young_and_every_revocation_that_still_counts,
+    the_end_of_a_login_session_is_kept_as_long_as_anything_of_it_may_live,
     purging_stops_before_what_a_replica_has_not_applied,
     purging_again_never_moves_the_mark_back,
     a_purged_grant_revoked_again_gets_a_new_number,
@@ -81,6 +85,38 @@ async fn purging_keeps_what_is_young_and_every_revocation_that_still_counts(kind
     sql.clock.advance(DAY);
     assert_eq!(feed.purge(DAY).await, Ok(1));
     assert_eq!(record(&feed, killed(KillScope::Everything)).await, 7, "numbers go on");
+}
+
+async fn the_end_of_a_login_session_is_kept_as_long_as_anything_of_it_may_live(kind: Kind) {
+    let sql = Sql::fresh(kind).await;
+    let feed = sql.feed();
+    let user = UserId::parse("usr_1").unwrap();
+    let (known, unknown) = (new_id(), new_id());
+    let ends_at = Some(sql.clock.now() + 3 * DAY);
+    let ended = vec![
+        killed(KillScope::LoginSession { session: known, ends_at }),
+        killed(KillScope::login_session(unknown)),
+        killed(KillScope::LoginSessionsOf(user.clone())),
+    ];
+    record_all(&feed, ended).await;
+    let lives = async |session| {
+        let bonds = Bonds::of_session(session, &user);
+        feed.load().await.unwrap().is_live(&session, &bonds, number(3))
+    };
+    sql.clock.advance(LONGEST);
+    assert!(!lives(known).await && !lives(unknown).await && lives(new_id()).await);
+    // What a kill did outlives its row; which of the two has ended is seen by its own end.
+    sql.clock.advance(2 * DAY);
+    assert_eq!(feed.purge(DAY).await, Ok(3 + 1));
+    assert!(!lives(known).await && lives(unknown).await);
+    sql.clock.advance(DAY);
+    assert!(lives(known).await);
+    assert_eq!(feed.purge(DAY).await, Ok(0));
+    sql.clock.advance(DAY);
+    assert_eq!(feed.purge(DAY).await, Ok(1));
+    let bonds = Bonds { subject: Some(&user), session: Some(new_id()), client: None };
+    let loaded = feed.load().await.unwrap();
+    assert!(!loaded.is_live(&new_id(), &bonds, number(2)), "no other kill is ever forgotten");
 }
 
 async fn purging_stops_before_what_a_replica_has_not_applied(kind: Kind) {
@@ -191,9 +227,12 @@ async fn recovery_jumps_and_kills_everything_born_before(kind: Kind) {
     let mut again = Follower::join(sql.feed(), "a").await.unwrap();
     assert_eq!((again.snapshot.position, again.snapshot.recovered), (position, position.number));
     for born in [0, 3, position.number.get() - 1] {
-        assert!(!again.snapshot.is_live(&new_id(), &client("app"), number(born)), "{born}");
+        assert!(
+            !again.snapshot.is_live(&new_id(), &Bonds::of_client(&client("app")), number(born)),
+            "{born}"
+        );
     }
-    assert!(again.snapshot.is_live(&new_id(), &client("app"), position.number));
+    assert!(again.snapshot.is_live(&new_id(), &Bonds::of_client(&client("app")), position.number));
     assert_eq!(record(&sql.feed(), killed(KillScope::Everything)).await, position.number.get() + 1);
     assert_eq!(again.confirm().await.len(), 1);
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use symbolon::changes::{
-    CannotApply, Change, Entry, FeedError, FeedStore as _, History as _, KillScope, Snapshot,
+    Bonds, CannotApply, Change, Entry, FeedError, FeedStore as _, History as _, KillScope, Snapshot,
 };
 use symbolon::domain::clock::Clock as _;
-use symbolon::domain::identifier::{ClientId, GrantId};
+use symbolon::domain::identifier::{ClientId, GrantId, UserId};
 use symbolon::domain::position::ChangeNumber;
 use symbolon::domain::token_key::TokenKeys;
 
@@ -47,16 +47,59 @@ impl Dice {
     }
 }
 
-fn assert_alike(one: &Snapshot<()>, other: &Snapshot<()>, grants: &[GrantId], clients: &[ClientId]) {
+/// What a grant may rest on: each client, user and login session, or none.
+struct Ties {
+    clients: [ClientId; 3],
+    users: [UserId; 2],
+    sessions: [GrantId; 2],
+}
+
+impl Ties {
+    fn new() -> Self {
+        Self {
+            clients: [client("one"), client("two"), client("three")],
+            users: ["usr_1", "usr_2"].map(|id| UserId::parse(id).unwrap()),
+            sessions: [new_id(), new_id()],
+        }
+    }
+
+    /// Every combination of them.
+    fn bonds(&self) -> Vec<Bonds<'_>> {
+        let mut all = Vec::new();
+        for client in self.clients.iter().map(Some).chain([None]) {
+            for subject in self.users.iter().map(Some).chain([None]) {
+                for session in self.sessions.iter().copied().map(Some).chain([None]) {
+                    all.push(Bonds { client, subject, session });
+                }
+            }
+        }
+        all
+    }
+
+    fn any_kill(&self, dice: &mut Dice) -> KillScope {
+        let mut below = |bound| usize::try_from(dice.below(bound)).unwrap();
+        let (client, user) = (self.clients[below(3)].clone(), self.users[below(2)].clone());
+        match below(6) {
+            0 => KillScope::Everything,
+            1 => KillScope::Client(client),
+            2 => KillScope::Subject(user),
+            3 => KillScope::login_session(self.sessions[below(2)]),
+            4 => KillScope::LoginSessionsOf(user),
+            _ => KillScope::Consent(user, client),
+        }
+    }
+}
+
+fn assert_alike(one: &Snapshot<()>, other: &Snapshot<()>, grants: &[GrantId], ties: &Ties) {
     assert_eq!(one.position, other.position);
     assert_eq!(one.recovered, other.recovered);
     assert_eq!(one.revoked.len(), other.revoked.len());
     for grant in grants {
         assert_eq!(one.revoked.number(grant), other.revoked.number(grant));
-        for client in clients {
+        for bonds in ties.bonds() {
             for born in 0..=one.position.number.get() + 1 {
                 let born = ChangeNumber::new(born);
-                assert_eq!(one.is_live(grant, client, born), other.is_live(grant, client, born));
+                assert_eq!(one.is_live(grant, &bonds, born), other.is_live(grant, &bonds, born), "{bonds:?}");
             }
         }
     }
@@ -67,14 +110,13 @@ async fn what_is_loaded_is_what_following_from_the_start_gives(kind: Kind) {
     let mut from_the_start = Follower::join(sql.feed(), "a").await.unwrap();
     let mut dice = Dice(0x5eed);
     let grants: Vec<_> = (0..12).map(|_| new_id()).collect();
-    let clients = [client("one"), client("two"), client("three")];
+    let ties = Ties::new();
     for _ in 0..12 {
         let mut any_entry = || -> Entry {
             let which = usize::try_from(dice.below(3)).unwrap();
             match dice.below(10) {
-                0 => killed(KillScope::Everything),
-                1..=3 => killed(KillScope::Client(clients[which].clone())),
-                4 => entry(Change::ClientChanged(clients[which].clone())),
+                0..=3 => killed(ties.any_kill(&mut dice)),
+                4 => entry(Change::ClientChanged(ties.clients[which].clone())),
                 5 => entry(Change::GrantRevoked { grant: grants[which], ends_at: None }),
                 _ => {
                     let grant = grants[usize::try_from(dice.below(12)).unwrap()];
@@ -86,7 +128,7 @@ async fn what_is_loaded_is_what_following_from_the_start_gives(kind: Kind) {
         record_all(&sql.feed(), batch).await;
         from_the_start.confirm().await;
         let loaded = sql.feed().load().await.unwrap();
-        assert_alike(&loaded, &from_the_start.snapshot, &grants, &clients);
+        assert_alike(&loaded, &from_the_start.snapshot, &grants, &ties);
     }
 }
 
@@ -94,7 +136,8 @@ async fn a_kill_raises_its_number_and_never_lowers_it(kind: Kind) {
     let sql = Sql::fresh(kind).await;
     let (app, other) = (client("app"), client("other"));
     let live = async |client: &ClientId, born: u64| {
-        sql.feed().load().await.unwrap().is_live(&new_id(), client, ChangeNumber::new(born))
+        let loaded = sql.feed().load().await.unwrap();
+        loaded.is_live(&new_id(), &Bonds::of_client(client), ChangeNumber::new(born))
     };
     assert!(live(&app, 0).await);
     assert_eq!(record(&sql.feed(), killed(KillScope::Client(app.clone()))).await, 1);
@@ -116,9 +159,9 @@ async fn a_kill_outlives_the_rows_that_made_it(kind: Kind) {
     sql.clock.advance(2 * DAY);
     assert_eq!(sql.feed().purge(DAY).await, Ok(2));
     let loaded = sql.feed().load().await.unwrap();
-    assert!(!loaded.is_live(&new_id(), &app, ChangeNumber::new(1)));
-    assert!(!loaded.is_live(&new_id(), &client("other"), ChangeNumber::new(1)));
-    assert!(loaded.is_live(&new_id(), &app, ChangeNumber::new(2)));
+    assert!(!loaded.is_live(&new_id(), &Bonds::of_client(&app), ChangeNumber::new(1)));
+    assert!(!loaded.is_live(&new_id(), &Bonds::of_client(&client("other")), ChangeNumber::new(1)));
+    assert!(loaded.is_live(&new_id(), &Bonds::of_client(&app), ChangeNumber::new(2)));
 }
 
 async fn a_revocation_is_loaded_until_its_end(kind: Kind) {

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use symbolon::changes::{
-    Change, FeedStore as _, KillScope, RecordedChange, Recorder as _, lock_sequence, record_in,
+    Bonds, Change, FeedStore as _, KillScope, RecordedChange, Recorder as _, lock_sequence, record_in,
     record_longest_lifetime,
 };
 use symbolon::directory::clients;
 use symbolon::domain::clock::{Clock as _, Timestamp};
-use symbolon::domain::identifier::ResourceServerId;
+use symbolon::domain::identifier::{ResourceServerId, RoleName, UserId};
 use symbolon::domain::position::{ChangeHash, ChangeNumber};
 use symbolon::sql::SqlError;
 use tokio::task::JoinSet;
@@ -70,10 +70,17 @@ async fn an_empty_feed_begins_at_zero_with_a_name_of_its_own(kind: Kind) {
 async fn every_kind_of_change_comes_back_as_it_was_recorded(kind: Kind) {
     let sql = Sql::fresh(kind).await;
     let mut follower = Follower::join(sql.feed(), "a").await.unwrap();
+    let user = UserId::parse("usr_1").unwrap();
     let changes = [
         Change::GrantRevoked { grant: new_id(), ends_at: Some(sql.clock.now()) },
         Change::Killed(KillScope::Everything),
         Change::Killed(KillScope::Client(client("app"))),
+        Change::Killed(KillScope::Subject(user.clone())),
+        Change::Killed(KillScope::LoginSession { session: new_id(), ends_at: Some(sql.clock.now()) }),
+        Change::Killed(KillScope::LoginSessionsOf(user.clone())),
+        Change::Killed(KillScope::Consent(user.clone(), client("app"))),
+        Change::UserChanged(user),
+        Change::RoleChanged(RoleName::parse("Note editors").unwrap()),
         Change::ClientChanged(client("app")),
         Change::ResourceServerChanged(ResourceServerId::parse("rs_1").unwrap()),
         Change::TokenKeyAdded(crate::databases::keys(0).current().fingerprint().clone()),
@@ -259,7 +266,7 @@ async fn what_a_unit_of_work_takes_back_leaves_no_number(kind: Kind) {
     assert_eq!(taken_back.await, Err(SqlError::Refused("no".to_owned())));
     assert_eq!(record(&sql.feed(), revoked_until(new_id(), now)).await, 2);
     assert_eq!(all_rows(&sql, &mut follower).await.len(), 2);
-    assert!(follower.snapshot.is_live(&new_id(), &client("app"), ChangeNumber::new(1)));
+    assert!(follower.snapshot.is_live(&new_id(), &Bonds::of_client(&client("app")), ChangeNumber::new(1)));
 }
 
 async fn an_empty_batch_records_nothing(kind: Kind) {

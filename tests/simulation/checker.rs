@@ -51,6 +51,8 @@ impl Seen {
             let member = match scope {
                 KillScope::Everything => true,
                 KillScope::Client(id) => *id == grant.client,
+                // The grants here are of clients for themselves.
+                _ => false,
             };
             member && *number > grant.justified && *at < moment
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use symbolon::changes::{Actor, Change, Entry, KillScope, Recorded, Snapshot};
+use symbolon::changes::{Actor, Bonds, Change, Entry, KillScope, Recorded, Snapshot};
 use symbolon::domain::clock::{Clock, Timestamp};
 use symbolon::domain::entropy;
 use symbolon::domain::identifier::{ClientId, GrantId};
@@ -71,7 +71,7 @@ impl Process {
         self.dawdle().await;
         let Ok(true) = self.find(grant.id).await else { return };
         let Some(snapshot) = self.judge_by().await else { return };
-        let live = snapshot.is_live(&grant.id, &grant.client, grant.born);
+        let live = snapshot.is_live(&grant.id, &Bonds::of_client(&grant.client), grant.born);
         self.shared.note(|| format!("machine {}: {} lives: {live}", self.machine, grant.id));
         if live {
             self.shared.checker.says_live(self.machine, &grant, began);
@@ -99,7 +99,7 @@ impl Process {
         let id = GrantId::from_bytes(entropy::random(self.shared.rng.as_ref()).ok()?);
         self.ask("put", move |store| store.insert(id)).await.ok()?;
         let last = self.feed.current().ok()?;
-        let live = last.is_live(&id, &client, born);
+        let live = last.is_live(&id, &Bonds::of_client(&client), born);
         (live || self.is(Broken::NoFinalSnapshot)).then_some(Grant { id, client, born, justified })
     }
 

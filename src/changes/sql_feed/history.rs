@@ -12,7 +12,7 @@ use crate::changes::change::{Change, Entry, RecordedChange};
 use crate::changes::store::{FeedError, Head, History, RevocationPage};
 use crate::domain::clock::Timestamp;
 use crate::domain::position::{ChangeHash, ChangeNumber, Position};
-use crate::sql::schema::{changes, feed, replicas};
+use crate::sql::schema::{changes, feed, kills, replicas};
 use crate::sql::{Connection, Database, SqlError, on};
 
 /// How many changes are looked through at once: how much one step of the witness may delete.
@@ -93,11 +93,32 @@ async fn hash_of(conn: &mut Connection, number: ChangeNumber) -> Result<Option<C
 /// Deletes a limited number of rows that nobody needs, so that nobody waits for it long.
 async fn purge_round(conn: &mut Connection, own: i64, keep: i64) -> Result<usize, SqlError> {
     let horizon = Database::now(conn, own).await?.saturating_sub(keep);
+    Ok(purge_kills(conn, horizon).await? + purge_changes(conn, horizon).await?)
+}
+
+/// Deletes the kills of login sessions of which nothing has lived since `horizon`.
+async fn purge_kills(conn: &mut Connection, horizon: i64) -> Result<usize, SqlError> {
+    let limit = i64::try_from(PURGE_ROUND).unwrap_or(i64::MAX);
+    let query = kills::table
+        .filter(kills::ends_at.lt(horizon))
+        .order(kills::ends_at)
+        .limit(limit)
+        .select(kills::target);
+    let ended = on!(conn, c => query.load::<String>(c).await)?;
+    let mut deleted = 0;
+    for targets in ended.chunks(500) {
+        let rows = kills::table.filter(kills::target.eq_any(targets)).filter(kills::ends_at.lt(horizon));
+        deleted += on!(conn, c => diesel::delete(rows).execute(c).await)?;
+    }
+    Ok(deleted)
+}
+
+async fn purge_changes(conn: &mut Connection, horizon: i64) -> Result<usize, SqlError> {
     let Some(mark) = purge_mark(conn, horizon).await? else { return Ok(0) };
     let limit = i64::try_from(PURGE_ROUND).unwrap_or(i64::MAX);
-    let endless = changes::table
+    // Of everything but revocations, the effect is kept elsewhere.
+    let applied = changes::table
         .filter(not_a_revocation())
-        .filter(changes::ends_at.is_null())
         .filter(changes::number.le(mark))
         .order(changes::number)
         .limit(limit)
@@ -108,7 +129,7 @@ async fn purge_round(conn: &mut Connection, own: i64, keep: i64) -> Result<usize
         .order(changes::ends_at)
         .limit(limit)
         .select(changes::number);
-    let mut numbers = on!(conn, c => endless.load::<i64>(c).await)?;
+    let mut numbers = on!(conn, c => applied.load::<i64>(c).await)?;
     numbers.extend(on!(conn, c => ended.load::<i64>(c).await)?);
     numbers.truncate(PURGE_ROUND);
     if numbers.is_empty() {

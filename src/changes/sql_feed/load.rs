@@ -41,7 +41,7 @@ impl<P: Projection> SqlFeed<P> {
                         memory_floor: ChangeNumber::ZERO,
                         recovered: number(head.recovered_number)?,
                         revoked: revoked(conn, now).await?,
-                        kills: kills(conn).await?,
+                        kills: kills(conn, now).await?,
                         view: this.projection.read_all(conn).await?,
                     };
                     let mut obstacle = unknown_kind(conn).await?;
@@ -88,11 +88,14 @@ async fn revoked(conn: &mut Connection, now: Timestamp) -> Result<RevokedGrants,
     Ok(gathering.finish())
 }
 
-async fn kills(conn: &mut Connection) -> Result<Kills, SqlError> {
-    let rows = on!(conn, c => kills::table.load::<(String, String, i64)>(c).await)?;
+/// All kills but those of login sessions of which nothing lives any more.
+async fn kills(conn: &mut Connection, now: Timestamp) -> Result<Kills, SqlError> {
+    let needed = kills::ends_at.is_null().or(kills::ends_at.ge((now - CLOCK_SLACK).unix_seconds()));
+    let query = kills::table.filter(needed);
+    let rows = on!(conn, c => query.load::<(String, String, i64, Option<i64>)>(c).await)?;
     let mut kills = Kills::default();
-    for (scope, target, at) in rows {
-        let scope = KillScope::from_columns(&scope, &target)
+    for (scope, target, at, ends_at) in rows {
+        let scope = KillScope::from_columns(&scope, &target, ends_at.map(Timestamp::from_unix_seconds))
             .ok_or_else(|| SqlError::unintelligible(format!("kill of {scope:?}")))?;
         kills.raise(&scope, number(at)?);
     }

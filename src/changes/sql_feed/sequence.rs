@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::{CHANNEL, ChangeRow, FeedRow, a_revocation, feed_row, number, stored};
-use crate::changes::change::{Change, Entry, RecordedChange};
+use crate::changes::change::{Change, Entry, KillScope, RecordedChange};
 use crate::domain::clock::Timestamp;
 use crate::domain::position::{ChangeHash, ChangeNumber};
 use crate::sql::schema::{changes, feed, kills, token_keys};
@@ -30,15 +30,17 @@ pub async fn record_in(
     let mut position = head.position()?;
     let mut numbers = Vec::with_capacity(entries.len());
     let mut rows = Vec::with_capacity(entries.len());
+    let longest = Duration::from_secs(u64::try_from(head.longest_lifetime).unwrap_or(u64::MAX));
     for mut entry in entries {
-        if let Change::GrantRevoked { grant, ends_at } = &mut entry.change {
+        if let Change::GrantRevoked { grant, .. } = &entry.change {
             if let Some(number) = revoked.get(&grant.to_string()) {
                 numbers.push(*number);
                 continue;
             }
-            let longest = u64::try_from(head.longest_lifetime).unwrap_or(u64::MAX);
-            ends_at.get_or_insert(now + Duration::from_secs(longest));
             revoked.insert(grant.to_string(), position.number.next());
+        }
+        if let Some(end) = entry.change.open_end() {
+            end.get_or_insert(now + longest);
         }
         let row = RecordedChange::chain(&position.hash, position.number.next(), entry, now);
         position.number = row.number;
@@ -114,16 +116,28 @@ pub(super) async fn insert(conn: &mut Connection, recorded: &[RecordedChange]) -
     }
     for row in recorded {
         if let Some(killed) = row.entry.change.killed() {
-            let (scope, target) = killed.columns();
-            let at = stored(row.number)?;
-            let query = diesel::insert_into(kills::table)
-                .values((kills::scope.eq(scope), kills::target.eq(target), kills::number.eq(at)))
-                .on_conflict((kills::scope, kills::target))
-                .do_update()
-                .set(kills::number.eq(at));
-            on!(conn, c => query.execute(c).await)?;
+            raise(conn, killed, row.number).await?;
         }
     }
+    Ok(())
+}
+
+/// Records the newest kill of a set. Of a kill that has an end the first end stands, as it does in
+/// memory: nothing of it was made since.
+async fn raise(conn: &mut Connection, killed: &KillScope, number: ChangeNumber) -> Result<(), SqlError> {
+    let (scope, target) = killed.columns();
+    let at = stored(number)?;
+    let query = diesel::insert_into(kills::table)
+        .values((
+            kills::scope.eq(scope),
+            kills::target.eq(target),
+            kills::number.eq(at),
+            kills::ends_at.eq(killed.ends_at().map(Timestamp::unix_seconds)),
+        ))
+        .on_conflict((kills::scope, kills::target))
+        .do_update()
+        .set(kills::number.eq(at));
+    on!(conn, c => query.execute(c).await)?;
     Ok(())
 }
 

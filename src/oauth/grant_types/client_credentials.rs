@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::changes::Bonds;
 use crate::directory::{Client, DirectoryView, GrantType, Snapshot};
 use crate::domain::identifier::{GrantId, ResourceServerId};
 use crate::domain::scope::Scope;
@@ -41,7 +42,7 @@ pub(in crate::oauth) async fn issue(
         let lives = server.feed.with_current(|after| {
             let client = after.view.find_client(id.as_str());
             let unchanged = client.is_some_and(|client| Arc::ptr_eq(client, &permission.client));
-            unchanged && after.is_live(&grant_id, id, record.born)
+            unchanged && after.is_live(&grant_id, &Bonds::of_client(id), record.born)
         })?;
         if lives {
             return Ok(issued);

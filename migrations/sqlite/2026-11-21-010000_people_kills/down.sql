@@ -1,0 +1,2 @@
+DROP INDEX kills_ends_at;
+ALTER TABLE kills DROP COLUMN ends_at;
