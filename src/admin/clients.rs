@@ -7,6 +7,7 @@ use super::{Act, Admin, AdminError};
 use crate::changes::{Change, KillScope, Recorded, record_longest_lifetime};
 use crate::directory::{Client, Credentials, GrantType, clients};
 use crate::domain::identifier::ClientId;
+use crate::domain::redirect_uri::RedirectUri;
 use crate::domain::scope::Scope;
 use crate::domain::secret::PlainSecret;
 use crate::sql::SqlError;
@@ -21,25 +22,36 @@ pub struct NewClient {
     pub grant_types: BTreeSet<GrantType>,
     pub scope: Scope,
     pub access_token_ttl: Option<Duration>,
+    pub redirect_uris: Vec<RedirectUri>,
+    pub refresh_retry_window: Option<Duration>,
     /// Made when it is missing.
     pub secret: Option<PlainSecret>,
 }
 
 /// What is to be different; `None` leaves it as it is.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientUpdate {
     pub name: Option<String>,
     pub grant_types: Option<BTreeSet<GrantType>>,
     pub scope: Option<Scope>,
     /// `Some(None)`: the server's default.
     pub access_token_ttl: Option<Option<Duration>>,
+    pub redirect_uris: Option<Vec<RedirectUri>>,
+    /// `Some(None)`: the default.
+    pub refresh_retry_window: Option<Option<Duration>>,
 }
 
-fn check(public: bool, grant_types: &BTreeSet<GrantType>) -> Result<(), String> {
-    if public && grant_types.contains(&GrantType::ClientCredentials) {
+fn check(client: &Client) -> Result<(), String> {
+    let grant_types = &client.grant_types;
+    if client.credentials.is_none() && grant_types.contains(&GrantType::ClientCredentials) {
         return Err("a public client cannot use client_credentials: it has no secret to prove who it is \
                     (RFC 6749 section 4.4)"
             .to_owned());
+    }
+    if grant_types.contains(&GrantType::AuthorizationCode) && client.redirect_uris.is_empty() {
+        return Err(
+            "a client that uses authorization_code needs a redirect URI: give --redirect-uri".to_owned()
+        );
     }
     Ok(())
 }
@@ -78,7 +90,6 @@ impl Admin {
         new: NewClient,
     ) -> Result<(Client, Option<PlainSecret>, Recorded), AdminError> {
         check_name(&new.name)?;
-        check(new.public, &new.grant_types).map_err(AdminError::Invalid)?;
         let secret = match (new.public, new.secret) {
             (true, Some(_)) => return Err(AdminError::Invalid("a public client has no secret".to_owned())),
             (true, None) => None,
@@ -96,9 +107,12 @@ impl Admin {
             grant_types: new.grant_types,
             scope: new.scope,
             access_token_ttl: new.access_token_ttl,
+            redirect_uris: new.redirect_uris,
+            refresh_retry_window: new.refresh_retry_window,
             enabled: true,
             created_at: self.clock.now(),
         };
+        check(&client).map_err(AdminError::Invalid)?;
         let (made, name) = (client.clone(), client.name.clone());
         let ((), recorded) = self
             .act(move |conn| {
@@ -148,12 +162,21 @@ impl Admin {
             check_name(name)?;
         }
         self.alter_client(which, move |client| {
-            let ClientUpdate { name, grant_types, scope, access_token_ttl } = update;
+            let ClientUpdate {
+                name,
+                grant_types,
+                scope,
+                access_token_ttl,
+                redirect_uris,
+                refresh_retry_window,
+            } = update;
             client.name = name.unwrap_or_else(|| client.name.clone());
             client.grant_types = grant_types.unwrap_or_else(|| client.grant_types.clone());
             client.scope = scope.unwrap_or_else(|| client.scope.clone());
             client.access_token_ttl = access_token_ttl.unwrap_or(client.access_token_ttl);
-            check(client.credentials.is_none(), &client.grant_types).map_err(SqlError::Refused)?;
+            client.redirect_uris = redirect_uris.unwrap_or_else(|| client.redirect_uris.clone());
+            client.refresh_retry_window = refresh_retry_window.unwrap_or(client.refresh_retry_window);
+            check(client).map_err(SqlError::Refused)?;
             Ok(Vec::new())
         })
         .await

@@ -102,6 +102,12 @@ pub struct CreateClient {
     /// Lifetime of its access tokens, such as 15m [default: the server's]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub access_token_ttl: Option<Duration>,
+    /// Where answers to its authorization requests may be sent; may be repeated
+    #[arg(long = "redirect-uri", value_name = "URI")]
+    pub redirect_uris: Vec<String>,
+    /// How long a client that lost a response may present its last refresh token again [default: 60s]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub refresh_retry_window: Option<Duration>,
     /// Choose its id [default: one is made]
     #[arg(long, value_name = "ID")]
     pub client_id: Option<String>,
@@ -130,6 +136,12 @@ pub struct UpdateClient {
     /// Lifetime of its access tokens, or "default"
     #[arg(long, value_name = "DURATION", value_parser = read_own_lifetime)]
     pub access_token_ttl: Option<OwnLifetime>,
+    /// Where answers to its authorization requests may be sent from now on; may be repeated
+    #[arg(long = "redirect-uri", value_name = "URI")]
+    pub redirect_uris: Vec<String>,
+    /// How long it may present its last refresh token again, or "default"
+    #[arg(long, value_name = "DURATION", value_parser = read_own_lifetime)]
+    pub refresh_retry_window: Option<OwnLifetime>,
 }
 
 /// A client's own lifetime, or none. A type of its own: as text, clap would take it for the setting

@@ -17,6 +17,7 @@ use crate::config::MAX_LIFETIME;
 use crate::directory::{Client, GrantType};
 use crate::domain::duration;
 use crate::domain::identifier::ClientId;
+use crate::domain::redirect_uri::RedirectUri;
 use crate::domain::secret::PlainSecret;
 
 pub fn run(command: ClientCommand, context: &Context, output: &Output) -> Result<ExitCode, CliError> {
@@ -153,6 +154,7 @@ fn read_grants(grants: &[String]) -> Result<BTreeSet<GrantType>, CliError> {
 
 fn read_new(create: CreateClient) -> Result<NewClient, CliError> {
     create.access_token_ttl.map(check_ttl).transpose()?;
+    create.refresh_retry_window.map(check_retry_window).transpose()?;
     let id = create.client_id.as_deref().map(ClientId::parse).transpose();
     let secret = match create.secret_stdin {
         true => Some(read_secret()?),
@@ -165,6 +167,8 @@ fn read_new(create: CreateClient) -> Result<NewClient, CliError> {
         grant_types: read_grants(&create.grants)?,
         scope: read_scope(&create.scope)?,
         access_token_ttl: create.access_token_ttl,
+        redirect_uris: read_redirect_uris(&create.redirect_uris)?,
+        refresh_retry_window: create.refresh_retry_window,
         secret,
     })
 }
@@ -187,16 +191,47 @@ fn check_ttl(ttl: Duration) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Whoever holds a stolen refresh token could use it as long, unnoticed.
+const MAX_RETRY_WINDOW: Duration = Duration::from_secs(3600);
+
+fn check_retry_window(window: Duration) -> Result<(), CliError> {
+    if window > MAX_RETRY_WINDOW {
+        let most = duration::format(MAX_RETRY_WINDOW);
+        return Err(CliError::Usage(format!("--refresh-retry-window must be {most} or less")));
+    }
+    Ok(())
+}
+
+fn read_redirect_uris(uris: &[String]) -> Result<Vec<RedirectUri>, CliError> {
+    let read = |text: &String| {
+        RedirectUri::parse(text).map_err(|why| CliError::Usage(format!("--redirect-uri {text:?}: {why}")))
+    };
+    uris.iter().map(read).collect()
+}
+
 fn read_update(update: UpdateClient) -> Result<ClientUpdate, CliError> {
     let ttl = update.access_token_ttl.map(|OwnLifetime(ttl)| ttl);
     ttl.flatten().map(check_ttl).transpose()?;
     let grants = if update.grants.is_empty() { None } else { Some(read_grants(&update.grants)?) };
     let scope = update.scope.as_deref().map(read_scope).transpose()?;
-    if update.name.is_none() && grants.is_none() && scope.is_none() && ttl.is_none() {
-        let why = "nothing to update: give --name, --grant, --scope or --access-token-ttl";
+    let uris = &update.redirect_uris;
+    let redirect_uris = if uris.is_empty() { None } else { Some(read_redirect_uris(uris)?) };
+    let window = update.refresh_retry_window.map(|OwnLifetime(window)| window);
+    window.flatten().map(check_retry_window).transpose()?;
+    let read = ClientUpdate {
+        name: update.name,
+        grant_types: grants,
+        scope,
+        access_token_ttl: ttl,
+        redirect_uris,
+        refresh_retry_window: window,
+    };
+    if read == ClientUpdate::default() {
+        let why = "nothing to update: give --name, --grant, --scope, --access-token-ttl, --redirect-uri or \
+                   --refresh-retry-window";
         return Err(CliError::Usage(why.to_owned()));
     }
-    Ok(ClientUpdate { name: update.name, grant_types: grants, scope, access_token_ttl: ttl })
+    Ok(read)
 }
 
 fn state(client: &Client) -> &'static str {
@@ -212,6 +247,10 @@ fn row(client: &Client) -> Vec<String> {
     vec![client.id.to_string(), client.name.clone(), state(client).to_owned(), grants(client), scope]
 }
 
+fn redirect_uris(client: &Client) -> Vec<&str> {
+    client.redirect_uris.iter().map(RedirectUri::as_str).collect()
+}
+
 fn describe(client: &Client) -> String {
     let kind = if client.credentials.is_some() { "confidential" } else { "public" };
     let ttl = client.access_token_ttl.map_or_else(|| "the server's default".to_owned(), duration::format);
@@ -223,6 +262,8 @@ fn describe(client: &Client) -> String {
         ("grants", grants(client)),
         ("scope", client.scope.to_string()),
         ("access token ttl", ttl),
+        ("redirect uris", redirect_uris(client).join(" ")),
+        ("refresh retry window", duration::format(client.retry_window())),
         ("created", moment(client.created_at.unix_seconds())),
     ];
     if let Some(at) = client.credentials.as_ref().and_then(crate::directory::Credentials::previous_expires_at)
@@ -241,6 +282,8 @@ fn document(client: &Client) -> Value {
         "grant_types": client.grant_types.iter().map(|grant| grant.as_str()).collect::<Vec<_>>(),
         "scope": client.scope.to_string(),
         "access_token_ttl": client.access_token_ttl.map(|ttl| ttl.as_secs()),
+        "redirect_uris": redirect_uris(client),
+        "refresh_retry_window": client.retry_window().as_secs(),
         "created_at": client.created_at.unix_seconds(),
     })
 }

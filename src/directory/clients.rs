@@ -10,6 +10,7 @@ use diesel_async::RunQueryDsl;
 use super::credentials::Credentials;
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::ClientId;
+use crate::domain::redirect_uri::RedirectUri;
 use crate::domain::scope::Scope;
 use crate::sql::schema::clients;
 use crate::sql::{Connection, SqlError, on};
@@ -17,16 +18,22 @@ use crate::sql::{Connection, SqlError, on};
 /// A way to obtain tokens, by its `grant_type` (RFC 6749 §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum GrantType {
+    /// RFC 6749 §4.1
+    AuthorizationCode,
     /// RFC 6749 §4.4
     ClientCredentials,
+    /// RFC 6749 §6
+    RefreshToken,
 }
 
 impl GrantType {
-    pub const ALL: [Self; 1] = [Self::ClientCredentials];
+    pub const ALL: [Self; 3] = [Self::AuthorizationCode, Self::ClientCredentials, Self::RefreshToken];
 
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::AuthorizationCode => "authorization_code",
             Self::ClientCredentials => "client_credentials",
+            Self::RefreshToken => "refresh_token",
         }
     }
 
@@ -54,8 +61,27 @@ pub struct Client {
     pub scope: Scope,
     /// The lifetime of its access tokens; the server's default where it is missing.
     pub access_token_ttl: Option<Duration>,
+    /// Where answers to its authorization requests may be sent.
+    pub redirect_uris: Vec<RedirectUri>,
+    /// How long the previous refresh token may be presented again; [`RETRY_WINDOW`] where it is
+    /// missing.
+    pub refresh_retry_window: Option<Duration>,
     pub enabled: bool,
     pub created_at: Timestamp,
+}
+
+/// Long enough for a client that lost a response, or whose tabs refresh together.
+pub const RETRY_WINDOW: Duration = Duration::from_secs(60);
+
+impl Client {
+    pub fn retry_window(&self) -> Duration {
+        self.refresh_retry_window.unwrap_or(RETRY_WINDOW)
+    }
+
+    /// The redirect URI of this client that a request names.
+    pub fn redirect_uri(&self, presented: &str) -> Option<RedirectUri> {
+        self.redirect_uris.iter().find_map(|registered| registered.matching(presented))
+    }
 }
 
 #[derive(Queryable, Insertable, AsChangeset)]
@@ -72,6 +98,8 @@ struct Row {
     previous_secret_digest: Option<Vec<u8>>,
     previous_secret_expires_at: Option<i64>,
     created_at: i64,
+    redirect_uris: String,
+    refresh_retry_window: Option<i64>,
 }
 
 impl From<&Client> for Row {
@@ -84,16 +112,20 @@ impl From<&Client> for Row {
             public: client.credentials.is_none(),
             grant_types: words.join(" "),
             scope: client.scope.to_string(),
-            access_token_ttl: client
-                .access_token_ttl
-                .map(|ttl| i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX)),
+            access_token_ttl: client.access_token_ttl.map(seconds),
             enabled: client.enabled,
             secret_digest: columns.0,
             previous_secret_digest: columns.1,
             previous_secret_expires_at: columns.2,
             created_at: client.created_at.unix_seconds(),
+            redirect_uris: client.redirect_uris.iter().map(RedirectUri::as_str).collect::<Vec<_>>().join(" "),
+            refresh_retry_window: client.refresh_retry_window.map(seconds),
         }
     }
+}
+
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
 impl TryFrom<Row> for Client {
@@ -115,12 +147,19 @@ impl TryFrom<Row> for Client {
             "" => Scope::default(),
             text => Scope::parse(text).map_err(|_| unintelligible("the scope"))?,
         };
-        let ttl = row.access_token_ttl.map(|seconds| u64::try_from(seconds).map(Duration::from_secs));
+        let duration = |seconds: Option<i64>| {
+            let duration = seconds.map(|seconds| u64::try_from(seconds).map(Duration::from_secs));
+            duration.transpose().map_err(|_| unintelligible("a duration"))
+        };
+        let redirect_uris: Result<Vec<_>, _> =
+            row.redirect_uris.split_ascii_whitespace().map(RedirectUri::parse).collect();
         Ok(Self {
             credentials,
             grant_types: grant_types.ok_or_else(|| unintelligible("the grant types"))?,
             scope,
-            access_token_ttl: ttl.transpose().map_err(|_| unintelligible("the lifetime"))?,
+            access_token_ttl: duration(row.access_token_ttl)?,
+            redirect_uris: redirect_uris.map_err(|_| unintelligible("the redirect URIs"))?,
+            refresh_retry_window: duration(row.refresh_retry_window)?,
             id: ClientId::parse(&row.id).map_err(|_| unintelligible("the id"))?,
             name: row.name,
             enabled: row.enabled,

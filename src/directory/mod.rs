@@ -11,7 +11,7 @@ pub mod credentials;
 pub mod resource_servers;
 mod view;
 
-pub use self::clients::{Client, GrantType};
+pub use self::clients::{Client, GrantType, RETRY_WINDOW};
 pub use self::credentials::Credentials;
 pub use self::resource_servers::ResourceServer;
 pub use self::view::{DirectoryProjection, DirectoryView};

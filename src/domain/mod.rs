@@ -7,6 +7,7 @@ pub mod entropy;
 pub mod identifier;
 pub mod pkce;
 pub mod position;
+pub mod redirect_uri;
 pub mod scope;
 pub mod secret;
 pub mod store;

@@ -8,6 +8,9 @@ use crate::directory::GrantType;
 /// The secret methods of RFC 6749 §2.3.1.
 const SECRET_METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
 
+/// A client cannot begin the others without a page on which users log in.
+const SERVED: [GrantType; 1] = [GrantType::ClientCredentials];
+
 /// The metadata document. RFC 8414 §3.2: "Claims with zero elements MUST be omitted".
 #[derive(Clone, Debug, Serialize)]
 pub struct Metadata {
@@ -36,7 +39,7 @@ impl AuthorizationServer {
             token_endpoint: endpoint("/token"),
             introspection_endpoint: endpoint("/introspect"),
             revocation_endpoint: endpoint("/revoke"),
-            grant_types_supported: GrantType::ALL.iter().map(|grant| grant.as_str()).collect(),
+            grant_types_supported: SERVED.iter().map(|grant| grant.as_str()).collect(),
             token_endpoint_auth_methods_supported: SECRET_METHODS,
             introspection_endpoint_auth_methods_supported: SECRET_METHODS,
             revocation_endpoint_auth_methods_supported: SECRET_METHODS,

@@ -63,6 +63,7 @@ impl AuthorizationServer {
     pub async fn issue(&self, request: &TokenRequest) -> Result<IssuedToken, OAuthError> {
         match request.grant_type {
             GrantType::ClientCredentials => grant_types::client_credentials::issue(self, request).await,
+            GrantType::AuthorizationCode | GrantType::RefreshToken => Err(OAuthError::UnsupportedGrantType),
         }
     }
 }

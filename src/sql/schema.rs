@@ -85,6 +85,10 @@ diesel::table! {
         /// Unix seconds.
         previous_secret_expires_at -> Nullable<BigInt>,
         created_at -> BigInt,
+        /// Space-separated.
+        redirect_uris -> Text,
+        /// Seconds; the default where it is missing.
+        refresh_retry_window -> Nullable<BigInt>,
     }
 }
 

@@ -98,6 +98,8 @@ pub async fn prepare(stores: &Stores) -> Result<Demo, ServeError> {
                 grant_types: BTreeSet::from([GrantType::ClientCredentials]),
                 scope,
                 access_token_ttl: None,
+                redirect_uris: Vec::new(),
+                refresh_retry_window: None,
                 secret: None,
             };
             admin.create_client(new).await.map(|(client, secret, _)| (client, secret))

@@ -259,3 +259,45 @@ fn a_mistake_is_named_with_what_would_be_right() {
     );
     assert_eq!(place.cli(&["client", "list", "--json"]).success().json().as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn redirect_uris_and_the_retry_window_are_registered_shown_and_changed() {
+    let place = Place::new();
+    let (one, other) = ("https://app.example/callback", "http://127.0.0.1/callback");
+    let create =
+        ["client", "create", "app", "--client-id", "app", "--public", "--grant", "authorization_code"];
+    let more = ["--grant", "refresh_token", "--redirect-uri", one, "--redirect-uri", other];
+    place.cli(&[&create[..], &more, &["--refresh-retry-window", "10s"]].concat()).success();
+    let shown = || place.cli(&["client", "show", "app", "--json"]).success().json();
+    assert_eq!(shown()["redirect_uris"], serde_json::json!([one, other]));
+    assert_eq!(shown()["grant_types"], serde_json::json!(["authorization_code", "refresh_token"]));
+    assert_eq!(shown()["refresh_retry_window"], 10);
+    let text = place.cli(&["client", "show", "app"]).success().stdout;
+    assert!(text.contains(&format!("{one} {other}")) && text.contains("10s"), "{text}");
+
+    place.cli(&["client", "update", "app", "--redirect-uri", other]).success();
+    assert_eq!(shown()["redirect_uris"], serde_json::json!([other]));
+    place.cli(&["client", "update", "app", "--refresh-retry-window", "default"]).success();
+    assert_eq!(shown()["refresh_retry_window"], 60);
+    assert_eq!(shown()["redirect_uris"], serde_json::json!([other]), "what is not named stays");
+}
+
+#[test]
+fn a_client_that_answers_cannot_reach_is_refused() {
+    let place = Place::new();
+    place.cli(&["client", "create", "app", "--client-id", "app"]).success();
+    let create = ["client", "create", "other", "--grant", "authorization_code"];
+    let with = |uri: &'static str| [&create[..], &["--redirect-uri", uri]].concat();
+    assert_refused(
+        2,
+        |arguments| place.cli(arguments),
+        &[
+            (&create, &["--redirect-uri"]),
+            (&["client", "update", "app", "--grant", "authorization_code"], &["--redirect-uri"]),
+            (&with("https://app.example/#x"), &["--redirect-uri", "no fragment"]),
+            (&with("http://app.example/"), &["--redirect-uri", "https"]),
+            (&with("javascript:alert(1)"), &["--redirect-uri", "scheme"]),
+            (&["client", "update", "app", "--refresh-retry-window", "2h"], &["--refresh-retry-window", "1h"]),
+        ],
+    );
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 use symbolon::directory::{Client, Credentials, GrantType, ResourceServer, clients, resource_servers};
 use symbolon::domain::clock::Timestamp;
 use symbolon::domain::identifier::{ClientId, ResourceIdentifier, ResourceServerId};
+use symbolon::domain::redirect_uri::RedirectUri;
 use symbolon::domain::scope::Scope;
 use symbolon::domain::secret::SecretDigest;
 use symbolon::sql::SqlError;
@@ -46,9 +47,13 @@ pub fn full_client(id: &str, name: &str) -> Client {
         id: ClientId::parse(id).unwrap(),
         name: name.to_owned(),
         credentials: Some(Credentials::new(digest(1)).rotate(digest(2), Duration::from_secs(60), at)),
-        grant_types: [GrantType::ClientCredentials].into(),
+        grant_types: GrantType::ALL.into(),
         scope: Scope::parse("notes:read notes:write").unwrap(),
         access_token_ttl: Some(Duration::from_secs(300)),
+        redirect_uris: ["https://app.example/cb", "http://127.0.0.1/cb"]
+            .map(|uri| RedirectUri::parse(uri).unwrap())
+            .into(),
+        refresh_retry_window: Some(Duration::from_secs(10)),
         enabled: true,
         created_at: at,
     }
@@ -61,6 +66,8 @@ pub fn bare_client(id: &str, name: &str) -> Client {
         grant_types: [].into(),
         scope: Scope::default(),
         access_token_ttl: None,
+        redirect_uris: Vec::new(),
+        refresh_retry_window: None,
         enabled: false,
         ..full_client(id, name)
     }

@@ -109,8 +109,21 @@ macro_rules! rows {
 
 type Bytes = Vec<u8>;
 type Directory = (String, String, String, String, bool, bool, Bytes, Option<Bytes>, Option<i64>, i64);
-type Clients =
-    (String, String, bool, String, String, Option<i64>, bool, Option<Bytes>, Option<Bytes>, Option<i64>, i64);
+type Clients = (
+    String,
+    String,
+    bool,
+    String,
+    String,
+    Option<i64>,
+    bool,
+    Option<Bytes>,
+    Option<Bytes>,
+    Option<i64>,
+    i64,
+    String,
+    Option<i64>,
+);
 
 async fn every_column_can_be_read_and_holds_what_was_written(kind: Kind) {
     let sql = Sql::fresh(kind).await;
@@ -138,7 +151,7 @@ async fn every_column_can_be_read_and_holds_what_was_written(kind: Kind) {
     let rows = rows!(sql.database, token_keys, (String, i64));
     assert_eq!(rows, [(keys(1).current().fingerprint().to_string(), now)]);
     let rows: Vec<Clients> = rows!(sql.database, clients, Clients);
-    assert!(rows.iter().any(|row| row.5.is_some() && row.8.is_some() && row.9.is_some()));
+    assert!(rows.iter().any(|row| row.5.is_some() && row.8.is_some() && row.9.is_some() && row.12.is_some()));
     let rows: Vec<Directory> = rows!(sql.database, resource_servers, Directory);
     assert!(rows.iter().any(|row| row.4 && row.7.is_some() && row.8.is_some()));
 }
