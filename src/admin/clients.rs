@@ -10,6 +10,7 @@ use crate::domain::identifier::ClientId;
 use crate::domain::redirect_uri::RedirectUri;
 use crate::domain::scope::Scope;
 use crate::domain::secret::PlainSecret;
+use crate::domain::token::CODE_LIFETIME;
 use crate::sql::SqlError;
 
 /// What a new client is to be.
@@ -119,7 +120,7 @@ impl Admin {
                 Box::pin(async move {
                     // Before its first token: how long revocations must be kept.
                     if let Some(lifetime) = made.access_token_ttl {
-                        record_longest_lifetime(conn, lifetime).await?;
+                        record_longest_lifetime(conn, lifetime + CODE_LIFETIME).await?;
                     }
                     clients::insert(conn, &made).await?;
                     Ok(Act { value: (), changes: vec![Change::ClientChanged(made.id)] })
@@ -248,7 +249,7 @@ impl Admin {
                 let mut client = clients::require(conn, &id).await?;
                 let mut changes = alter(&mut client)?;
                 if let Some(lifetime) = client.access_token_ttl {
-                    record_longest_lifetime(conn, lifetime).await?;
+                    record_longest_lifetime(conn, lifetime + CODE_LIFETIME).await?;
                 }
                 clients::update(conn, &client).await?;
                 changes.push(Change::ClientChanged(client.id.clone()));

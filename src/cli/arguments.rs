@@ -105,8 +105,8 @@ pub struct CreateClient {
     /// Where answers to its authorization requests may be sent; may be repeated
     #[arg(long = "redirect-uri", value_name = "URI")]
     pub redirect_uris: Vec<String>,
-    /// How long a client that lost a response may present its last refresh token again [default: 60s]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    /// How long its last refresh token may be presented again [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     pub refresh_retry_window: Option<Duration>,
     /// Choose its id [default: one is made]
     #[arg(long, value_name = "ID")]
@@ -140,7 +140,7 @@ pub struct UpdateClient {
     #[arg(long = "redirect-uri", value_name = "URI")]
     pub redirect_uris: Vec<String>,
     /// How long it may present its last refresh token again, or "default"
-    #[arg(long, value_name = "DURATION", value_parser = read_own_lifetime)]
+    #[arg(long, value_name = "TIME", value_parser = read_own_lifetime)]
     pub refresh_retry_window: Option<OwnLifetime>,
 }
 

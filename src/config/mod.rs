@@ -16,6 +16,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
+use crate::domain::token::CODE_LIFETIME;
+
 pub use self::settings::{SETTINGS, Setting, Takes, Topic};
 pub use self::sources::{Flags, Sources, process_environment};
 pub use self::values::MAX_LIFETIME;
@@ -98,6 +100,7 @@ pub struct Config {
     pub store_timeout: Duration,
     pub access_token_ttl: Duration,
     pub refresh_token_ttl: Duration,
+    pub refresh_token_idle_ttl: Duration,
     pub trusted_proxies: Vec<IpNet>,
     pub tls: Option<TlsFiles>,
     pub workers: usize,
@@ -140,6 +143,7 @@ impl Config {
             store_timeout: values.require("store_timeout", values::store_timeout)?,
             access_token_ttl: values.require("access_token_ttl", values::lifetime)?,
             refresh_token_ttl: values.require("refresh_token_ttl", values::lifetime)?,
+            refresh_token_idle_ttl: values.require("refresh_token_idle_ttl", values::lifetime)?,
             trusted_proxies: values.require("trusted_proxies", values::networks)?,
             tls,
             workers: values.require("workers", values::workers)?,
@@ -180,7 +184,7 @@ impl Config {
 
     /// The longest that a grant made under this configuration may live, by the server's defaults.
     pub fn longest_lifetime(&self) -> Duration {
-        self.access_token_ttl.max(self.refresh_token_ttl)
+        self.access_token_ttl.max(self.refresh_token_ttl) + CODE_LIFETIME
     }
 
     /// Every setting with its effective value and where that came from; secrets masked.

@@ -179,7 +179,18 @@ pub const SETTINGS: &[Setting] = &[
         "Lifetime of grants with refresh tokens",
     )
     .default("30d")
-    .advice("Also how long a revocation is kept in SQL when the end of its grant is not known."),
+    .advice(
+        "A user logs in again at its end, however often the client refreshed. Also how long a revocation is kept in SQL \
+         when the end of its grant is not known.",
+    ),
+    Setting::new(
+        "refresh_token_idle_ttl",
+        Tokens,
+        Duration { least: "1s", most: Some("3650d") },
+        "How long a refresh token is good unless it is used",
+    )
+    .default("14d")
+    .advice("Each refresh begins it anew. A change holds for grants that are made from then on."),
     Setting::new(
         "lease",
         Revocation,

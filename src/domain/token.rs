@@ -14,6 +14,7 @@
 mod successors;
 
 use std::fmt;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
@@ -26,6 +27,9 @@ use super::entropy::{Entropy, EntropyUnavailable};
 use super::identifier::GrantId;
 use super::pkce::CodeChallenge;
 use super::token_key::{TAG_BYTES, TokenKey, TokenKeys};
+
+/// How long an authorization code can be redeemed (RFC 6749 §4.1.2: "a maximum … of 10 minutes").
+pub const CODE_LIFETIME: Duration = Duration::from_secs(60);
 
 const PREFIX_LENGTH: usize = 4;
 const CHECKSUM_DIGITS: usize = 6;

@@ -34,6 +34,9 @@ use crate::domain::position::ChangeNumber;
 use crate::domain::scope::Scope;
 use crate::domain::token::{SALT_BYTES, TokenDigest};
 
+/// How many access tokens a grant keeps.
+pub const MAX_ACCESS_TOKENS: usize = 8;
+
 /// What one client was given, for itself or for a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantRecord {
@@ -204,6 +207,28 @@ impl GrantRecord {
     /// The login session in which it was given.
     pub fn session(&self) -> Option<GrantId> {
         self.user.as_ref().and_then(|user| user.session)
+    }
+
+    /// How long a store has to keep the record: until nothing in it can be used any more.
+    pub fn needed_until(&self) -> Timestamp {
+        let Some(user) = &self.user else { return self.expires_at };
+        let code = user.code.iter().map(|code| code.expires_at);
+        let idle_end = user.refresh.iter().map(RefreshChain::idle_end);
+        let ends = self.access_tokens.iter().map(|token| token.expires_at).chain(code).chain(idle_end);
+        ends.max().unwrap_or(self.expires_at).min(self.expires_at)
+    }
+
+    /// Adds an access token. For more than there is room, those leave that have expired, then the
+    /// oldest that allows the same, then the oldest.
+    pub fn add_access_token(&mut self, token: AccessToken, now: Timestamp) {
+        let kept = &mut self.access_tokens;
+        kept.retain(|kept| now < kept.expires_at);
+        while kept.len() >= MAX_ACCESS_TOKENS {
+            // The oldest stands first.
+            let same = kept.iter().position(|kept| kept.restriction == token.restriction);
+            kept.remove(same.unwrap_or(0));
+        }
+        kept.push(token);
     }
 
     /// What one of its access tokens allows.

@@ -8,8 +8,10 @@ use super::form::{Form, Known, Occurs};
 use super::observe::observe;
 use super::{WorkerState, basic, form, respond};
 use crate::domain::identifier::ResourceIdentifier;
+use crate::domain::pkce::CodeVerifier;
 use crate::domain::scope::Scope;
-use crate::oauth::{GrantType, OAuthError, TokenRequest};
+use crate::domain::token::TokenString;
+use crate::oauth::{GrantType, OAuthError, PresentedGrant, Redemption, TokenRequest};
 
 /// The parameters that it knows.
 pub const KNOWN: Known = &[
@@ -33,7 +35,7 @@ pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerStat
         let form = form::read(&request, payload, KNOWN).await?;
         let token_request = parse(&request, &form)?;
         let issued = state.server.issue(&token_request).await?;
-        let grant_type = token_request.grant_type.as_str();
+        let grant_type = token_request.grant.grant_type().as_str();
         state.shared.metrics.tokens_issued.count(grant_type);
         let mut response = respond::json(issued.to_json().map_err(respond::unrenderable)?);
         // RFC 6749 §5.1: "the \"Pragma\" response header field [RFC2616] with a value of \"no-cache\"".
@@ -47,12 +49,33 @@ fn parse(request: &HttpRequest, form: &Form) -> Result<TokenRequest, OAuthError>
     let grant_type = form.text("grant_type");
     let grant_type = grant_type.ok_or(OAuthError::InvalidRequest("grant_type is missing"))?;
     let grant_type = GrantType::parse(grant_type).ok_or(OAuthError::UnsupportedGrantType)?;
+    let grant = presented(grant_type, form)?;
     let credentials = basic::credentials(request, form)?;
-    let scope = form.text("scope").map(Scope::parse).transpose();
+    // Of a code it is ignored (RFC 6749 §4.1.3 knows none): the user has approved one.
+    let scope = form.text("scope").filter(|_| grant_type != GrantType::AuthorizationCode);
+    let scope = scope.map(Scope::parse).transpose();
     let scope = scope.map_err(|_| OAuthError::InvalidScope("the scope is malformed"))?;
     let resources = form.texts("resource").map(ResourceIdentifier::parse);
     let resources: Result<Vec<_>, _> = resources.collect();
     let resources = resources
         .map_err(|_| OAuthError::InvalidTarget("a resource is an absolute URI without a fragment"))?;
-    Ok(TokenRequest { grant_type, credentials, scope, resources })
+    Ok(TokenRequest { grant, credentials, scope, resources })
+}
+
+fn presented(grant_type: GrantType, form: &Form) -> Result<PresentedGrant, OAuthError> {
+    let token = |name, missing| {
+        let text = form.bytes(name).ok_or(OAuthError::InvalidRequest(missing));
+        text.map(|text| TokenString::parse(text).ok())
+    };
+    Ok(match grant_type {
+        GrantType::ClientCredentials => PresentedGrant::ClientCredentials,
+        GrantType::RefreshToken => {
+            PresentedGrant::RefreshToken(token("refresh_token", "refresh_token is missing")?)
+        }
+        GrantType::AuthorizationCode => PresentedGrant::AuthorizationCode(Redemption {
+            code: token("code", "code is missing")?,
+            redirect_uri: form.text("redirect_uri").map(str::to_owned),
+            verifier: form.text("code_verifier").and_then(|text| CodeVerifier::parse(text).ok()),
+        }),
+    })
 }

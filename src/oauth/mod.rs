@@ -3,12 +3,14 @@
 //! One file an endpoint, one file a grant type. Expected outcomes are values; an [`OAuthError`]
 //! is what the caller is told, and the one renderer in `http` is the only place that writes it.
 
+pub mod authorize;
 pub mod client_authentication;
 pub mod error;
 pub mod grant_types;
 pub mod introspect;
 pub mod metadata;
 pub mod revoke;
+mod target;
 pub mod token;
 
 use std::sync::Arc;
@@ -18,7 +20,7 @@ pub use self::client_authentication::PresentedCredentials;
 pub use self::error::{OAuthError, Unavailable};
 pub use self::introspect::Introspection;
 pub use self::metadata::Metadata;
-pub use self::token::{IssuedToken, TokenRequest};
+pub use self::token::{IssuedToken, PresentedGrant, Redemption, TokenRequest};
 use crate::directory::ChangeFeed;
 pub use crate::directory::GrantType;
 use crate::domain::entropy::Entropy;
@@ -32,6 +34,10 @@ pub struct Settings {
     pub issuer: Arc<str>,
     /// The lifetime of an access token whose client has none of its own.
     pub access_token_ttl: Duration,
+    /// The lifetime of a grant with refresh tokens.
+    pub refresh_token_ttl: Duration,
+    /// How long a refresh token is good unless it is used.
+    pub refresh_token_idle_ttl: Duration,
     /// How long a revocation waits until every replica has confirmed it.
     pub revoke_wait: Duration,
 }

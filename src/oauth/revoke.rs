@@ -6,8 +6,13 @@ use super::AuthorizationServer;
 use super::client_authentication::{Caller, PresentedCredentials};
 use super::error::OAuthError;
 use crate::changes::{Actor, Change, Entry, Recorded};
+use crate::domain::clock::{BootTime, Timestamp};
+use crate::domain::identifier::GrantId;
 use crate::domain::token::{TokenKind, TokenString};
 use crate::grants::GrantRecord;
+
+/// How long a token request waits for a revocation at most.
+const BURN_WAIT: Duration = Duration::from_millis(1_800);
 
 /// What became of a revocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,13 +38,29 @@ impl AuthorizationServer {
         token: &[u8],
     ) -> Result<Revocation, OAuthError> {
         let patience = self.settings.revoke_wait;
-        let revoking = self.revoke_within(patience, credentials, token);
-        tokio::time::timeout(patience, revoking).await.unwrap_or_else(|_| {
-            Err(OAuthError::unavailable(
-                "the revocation may have been recorded; try again, which is safe",
-                "the stores did not confirm in time",
-            ))
+        within(patience, self.revoke_within(patience, credentials, token)).await
+    }
+
+    /// Revokes a grant of which somebody replayed a code or a refresh token, and waits until that is
+    /// known everywhere: a token request is answered within 2 s.
+    ///
+    /// # Errors
+    /// Unavailable when it is not known whether the grant is dead everywhere.
+    pub(super) async fn burn(
+        &self,
+        grant: GrantId,
+        ends_at: Timestamp,
+        actor: Actor,
+        reason: &str,
+    ) -> Result<(), OAuthError> {
+        let patience = self.settings.revoke_wait.min(BURN_WAIT);
+        within(patience, async {
+            let began = self.feed.clock().boot();
+            let change = Change::GrantRevoked { grant, ends_at: Some(ends_at) };
+            let recorded = self.feed.record(Entry { change, actor, reason: Some(reason.to_owned()) }).await?;
+            self.confirm(recorded, patience, began).await.map(drop)
         })
+        .await
     }
 
     async fn revoke_within(
@@ -58,11 +79,22 @@ impl AuthorizationServer {
             Some(number) => self.feed.known(number),
             None => self.record_revocation(&caller, &token).await?,
         };
+        self.confirm(recorded, patience, began).await.map(|took| Revocation::Acknowledged { took })
+    }
+
+    /// Waits until every replica has confirmed, at most until `patience` after `began`; returns how
+    /// long it took from the commit.
+    async fn confirm(
+        &self,
+        recorded: Recorded,
+        patience: Duration,
+        began: BootTime,
+    ) -> Result<Duration, OAuthError> {
         // A little less than is left: who has not confirmed is worth telling.
         let left = patience.saturating_sub(self.feed.clock().boot() - began);
         let acknowledgement = self.feed.acknowledge(recorded, left.mul_f64(0.95)).await?;
         if acknowledgement.is_complete() {
-            return Ok(Revocation::Acknowledged { took: acknowledgement.took });
+            return Ok(acknowledgement.took);
         }
         let pending: Vec<_> = acknowledgement.pending().collect();
         Err(OAuthError::unavailable(
@@ -91,6 +123,19 @@ impl AuthorizationServer {
         let change = Change::GrantRevoked { grant, ends_at };
         Ok(self.feed.record(Entry { change, actor, reason: None }).await?)
     }
+}
+
+/// What `revoking` comes to within `patience`.
+async fn within<T>(
+    patience: Duration,
+    revoking: impl Future<Output = Result<T, OAuthError>>,
+) -> Result<T, OAuthError> {
+    tokio::time::timeout(patience, revoking).await.unwrap_or_else(|_| {
+        Err(OAuthError::unavailable(
+            "the revocation may have been recorded; try again, which is safe",
+            "the stores did not confirm in time",
+        ))
+    })
 }
 
 fn check_kind(caller: &Caller, kind: TokenKind) -> Result<(), OAuthError> {

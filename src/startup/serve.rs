@@ -261,8 +261,13 @@ struct Workers {
 impl Workers {
     /// Makes a worker's state on the worker's own thread: its connection to Redis lives there.
     fn maker(self, config: &Config) -> Result<MakeWorker, ServeError> {
-        let issuer = config.issuer.clone();
-        let (access_token_ttl, revoke_wait) = (config.access_token_ttl, config.revoke_wait);
+        let settings = Settings {
+            issuer: config.issuer.as_str().into(),
+            access_token_ttl: config.access_token_ttl,
+            refresh_token_ttl: config.refresh_token_ttl,
+            refresh_token_idle_ttl: config.refresh_token_idle_ttl,
+            revoke_wait: config.revoke_wait,
+        };
         let store_timeout = config.store_timeout;
         // What could fail is tried here, so that it cannot fail there.
         if let GrantBackend::Redis { url, .. } = &self.stores.grants {
@@ -270,7 +275,7 @@ impl Workers {
         }
         Ok(Arc::new(move || {
             // Its own for each worker: what workers share, their cores pass to and fro.
-            let settings = Settings { issuer: issuer.as_str().into(), access_token_ttl, revoke_wait };
+            let settings = Settings { issuer: settings.issuer.as_ref().into(), ..settings.clone() };
             let server = AuthorizationServer::new(
                 self.feed.clone(),
                 self.grants(store_timeout),

@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 use std::thread;
 
+use symbolon::domain::token::TokenKind;
+
 use crate::expect::{json_200, refused};
+use crate::forge;
 use crate::support::encoding;
 use crate::support::http::{Request, Response};
 use crate::wire::{Wire, post};
@@ -64,14 +67,37 @@ fn t4_an_unknown_grant_type() {
     let world = embedded();
     let client_credentials_otherwise = ["Client_Credentials", "client_credentials+", "client_credentials%0A"];
     let later = [
-        "authorization_code",
-        "refresh_token",
         "urn:ietf:params:oauth:grant-type:device_code",
         "urn:ietf:params:oauth:grant-type:token-exchange",
         "urn:ietf:params:oauth:grant-type:jwt-bearer",
     ];
     for grant_type in client_credentials_otherwise.into_iter().chain(later).chain(["foo", "client"]) {
         refused(&ask(world, &format!("grant_type={grant_type}")), 400, "unsupported_grant_type");
+    }
+}
+
+/// Every row of a code or refresh token that is genuine is in `tests/user_grants`.
+#[test]
+fn t6_codes_and_refresh_tokens_are_for_clients_that_are_registered_for_them() {
+    let world = scaled();
+    let create = ["client", "create", "spa", "--client-id", "spa", "--public", "--scope", "notes:read"];
+    let grants = ["--grant", "authorization_code", "--grant", "refresh_token"];
+    let redirect_uri = ["--redirect-uri", "https://spa.example/callback", "--if-not-exists"];
+    world.deployment.cli(&[&create[..], &grants, &redirect_uri].concat()).success();
+    let ask_as_spa = |form: &str| {
+        let request = Request::post(world.server().url("/token"));
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        request.body(format!("{form}&client_id=spa")).send()
+    };
+    for (grant_type, parameter) in [("authorization_code", "code"), ("refresh_token", "refresh_token")] {
+        let form = format!("grant_type={grant_type}");
+        refused(&ask(world, &format!("{form}&{parameter}=x")), 400, "unauthorized_client");
+        refused(&ask_as_spa(&form), 400, "invalid_request");
+        refused(&ask_as_spa(&format!("{form}&{parameter}=")), 400, "invalid_request");
+        let unknown = TokenKind::ALL.map(|kind| forge::unknown(&world.deployment, kind));
+        for token in unknown.iter().map(String::as_str).chain(["x"]) {
+            refused(&ask_as_spa(&format!("{form}&{parameter}={token}")), 400, "invalid_grant");
+        }
     }
 }
 

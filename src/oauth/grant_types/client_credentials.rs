@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::changes::Bonds;
-use crate::directory::{Client, DirectoryView, GrantType, Snapshot};
+use crate::directory::{Client, GrantType, Snapshot};
 use crate::domain::identifier::{GrantId, ResourceServerId};
 use crate::domain::scope::Scope;
 use crate::domain::token::{PlainToken, TokenKind};
 use crate::grants::{AccessToken, GrantRecord};
 use crate::oauth::AuthorizationServer;
 use crate::oauth::error::OAuthError;
+use crate::oauth::target::{requested_scope, target};
 use crate::oauth::token::{IssuedToken, TokenRequest};
 
 /// How often a token is made anew because something changed while it was being kept.
@@ -66,49 +67,9 @@ fn authorize(
     if !client.grant_types.contains(&GrantType::ClientCredentials) {
         return Err(OAuthError::UnauthorizedClient("the client is not registered for this grant type"));
     }
-    let scope = requested_scope(request, &client)?;
-    let (scope, audience) = target(request, &known.view, scope)?;
+    let scope = requested_scope(request.scope.as_ref(), &client.scope)?;
+    let (scope, audience) = target(&known.view, &request.resources, scope, None)?;
     Ok(Permission { client, scope, audience })
-}
-
-/// Without `scope`, all that the client is registered for (RFC 6749 §3.3).
-fn requested_scope(request: &TokenRequest, client: &Client) -> Result<Scope, OAuthError> {
-    let scope = match &request.scope {
-        None => client.scope.clone(),
-        Some(scope) if scope.is_subset(&client.scope) => scope.clone(),
-        Some(_) => {
-            return Err(OAuthError::InvalidScope("the client is not registered for all of this scope"));
-        }
-    };
-    if scope.is_empty() {
-        return Err(OAuthError::InvalidScope("the client is not registered for any scope"));
-    }
-    Ok(scope)
-}
-
-/// The audience is who owns the scope, or what `resource` narrows that to; the scope is then
-/// narrowed to what those own (RFC 8707 §2.2).
-fn target(
-    request: &TokenRequest,
-    view: &DirectoryView,
-    scope: Scope,
-) -> Result<(Scope, BTreeSet<ResourceServerId>), OAuthError> {
-    if request.resources.is_empty() {
-        let audience = view.owners(&scope);
-        return Ok((scope, audience));
-    }
-    let foreign = OAuthError::InvalidTarget("the client has no access to this resource");
-    let (mut owned, mut audience) = (Scope::default(), BTreeSet::new());
-    for resource in &request.resources {
-        let server = view.find_audience(resource).ok_or_else(|| foreign.clone())?;
-        if !server.scope.intersects(&scope) {
-            return Err(foreign);
-        }
-        if audience.insert(server.id.clone()) {
-            owned = owned.union(&server.scope.intersection(&scope));
-        }
-    }
-    Ok((owned, audience))
 }
 
 fn make(
@@ -138,5 +99,5 @@ fn make(
         user: None,
     };
     let scope = permission.scope.clone();
-    Ok((record, IssuedToken { access_token, expires_in: lifetime, scope }))
+    Ok((record, IssuedToken { access_token, expires_in: lifetime, scope, refresh_token: None }))
 }
