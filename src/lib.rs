@@ -6,8 +6,8 @@
 //! [`domain`]; `tests/architecture.rs` holds it. `docs/ARCHITECTURE.md` walks through them.
 //!
 //! ```text
-//! request ─▶ http ─▶ oauth │ admin ─▶ grants │ changes │ directory ─▶ Redis │ sql
-//!            parse   decide           remember
+//! request ─▶ http ─▶ oauth │ identity │ admin ─▶ grants │ changes │ directory ─▶ Redis │ sql
+//!            parse   decide                      remember
 //! ```
 
 // What an admin may do: clients, resource servers, finding and killing tokens.
@@ -26,6 +26,8 @@ pub mod domain;
 pub mod grants;
 // All that knows actix-web: the route table, request parsing, the one renderer of errors.
 pub mod http;
+// How people prove who they are: passwords.
+pub mod identity;
 // The protocol: token, introspection, revocation, metadata; one file an endpoint or grant type.
 pub mod oauth;
 // SQL: connections, transactions, schema, migrations.

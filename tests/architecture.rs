@@ -50,6 +50,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("libsqlite3_sys", SQL),
     ("tokio_postgres", &["src/sql", "src/changes"]),
     ("argon2", &["src/identity"]),
+    ("zxcvbn", &["src/identity"]),
     ("env_logger", &["src/telemetry"]),
     ("prometheus", &["src/telemetry"]),
     ("std::env", &["src/config"]),

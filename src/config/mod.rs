@@ -101,6 +101,9 @@ pub struct Config {
     pub access_token_ttl: Duration,
     pub refresh_token_ttl: Duration,
     pub refresh_token_idle_ttl: Duration,
+    /// From 0 to 4; 0: only the length of a new password counts.
+    pub password_score: u8,
+    pub breached_passwords: Option<PathBuf>,
     pub trusted_proxies: Vec<IpNet>,
     pub tls: Option<TlsFiles>,
     pub workers: usize,
@@ -144,6 +147,8 @@ impl Config {
             access_token_ttl: values.require("access_token_ttl", values::lifetime)?,
             refresh_token_ttl: values.require("refresh_token_ttl", values::lifetime)?,
             refresh_token_idle_ttl: values.require("refresh_token_idle_ttl", values::lifetime)?,
+            password_score: values.require("password_score", values::password_score)?,
+            breached_passwords: values.path("breached_passwords"),
             trusted_proxies: values.require("trusted_proxies", values::networks)?,
             tls,
             workers: values.require("workers", values::workers)?,

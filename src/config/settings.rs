@@ -51,6 +51,7 @@ pub enum Topic {
     Stores,
     Tokens,
     Revocation,
+    People,
     Running,
 }
 
@@ -81,7 +82,7 @@ impl Setting {
 }
 
 use Takes::{Address, Duration, Issuer, LogFilter, Networks, Number, OneOf, Path, StoreUrl};
-use Topic::{Revocation, Running, Serving, Stores, Tokens};
+use Topic::{People, Revocation, Running, Serving, Stores, Tokens};
 
 /// All of them, in the order in which an operator thinks of them.
 pub const SETTINGS: &[Setting] = &[
@@ -223,6 +224,22 @@ pub const SETTINGS: &[Setting] = &[
     .default("1h")
     .advice("Until then it takes memory in every replica. A replica that finds its Redis set back further than it \
              remembers reads all revocations again before it serves."),
+    Setting::new(
+        "password_score",
+        People,
+        Number { most: 4 },
+        "zxcvbn score with which a new password may have 8 to 14 characters [0: none may]",
+    )
+    .default("0")
+    .advice(
+        "Passwords of 15 characters or more are taken whatever they are made of. 3 takes shorter ones that would stand \
+         a hundred million guesses, 4 those that would stand ten thousand million. Passwords that are in use stay good.",
+    ),
+    Setting::new("breached_passwords", People, Path, "File of passwords that nobody may choose any more").advice(
+        "One a line, or their SHA-1 in hexadecimal in ascending order, as Have I Been Pwned offers them (with or without \
+         counts). It is looked through whenever a password is set, and never loaded, so it may be as large as it likes \
+         and be replaced at any time. While it cannot be read no password can be set.",
+    ),
     Setting::new(
         "store_timeout",
         Running,

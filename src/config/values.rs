@@ -224,6 +224,12 @@ pub(super) fn workers(text: &str) -> Result<usize, String> {
     }
 }
 
+/// The scores of zxcvbn end at 4.
+pub(super) fn password_score(text: &str) -> Result<u8, String> {
+    let score = text.parse::<u8>().ok().filter(|score| *score <= 4);
+    score.ok_or_else(|| format!("is {text:?}, not a score from 0 to 4"))
+}
+
 pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
     match text {
         "text" => Ok(LogFormat::Text),

@@ -1,10 +1,11 @@
-//! The nouns, under everything: token strings, identifiers, scopes, clocks. Nothing here does I/O.
+//! The nouns, under everything: token strings, identifiers, scopes, passwords, clocks. Nothing here does I/O.
 
 pub mod base62;
 pub mod clock;
 pub mod duration;
 pub mod entropy;
 pub mod identifier;
+pub mod password;
 pub mod pkce;
 pub mod position;
 pub mod redirect_uri;

@@ -1,0 +1,3 @@
+//! People: how somebody proves who they are.
+
+pub mod passwords;

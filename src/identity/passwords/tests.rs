@@ -1,0 +1,95 @@
+use std::time::Duration;
+
+use rustix::time::ClockId;
+
+use super::*;
+use crate::domain::entropy::SystemEntropy;
+
+fn passwords(threads: usize) -> Passwords {
+    Passwords::start(threads, PasswordPolicy::new(0, None), Arc::new(SystemEntropy)).unwrap()
+}
+
+fn typed(text: &str) -> Password {
+    Password::parse(text).unwrap()
+}
+
+#[tokio::test]
+async fn a_new_password_is_verified_and_no_other() {
+    let passwords = passwords(1);
+    let kept = passwords.hash_new(typed("correct horse battery staple"), "mira").await.unwrap().unwrap();
+    let right = passwords.verify(typed("correct horse battery staple"), Some(kept.clone())).await;
+    assert!(matches!(right, Ok(Verified::Right)));
+    let wrong = passwords.verify(typed("correct horse battery stable"), Some(kept)).await;
+    assert!(matches!(wrong, Ok(Verified::Wrong)));
+}
+
+#[tokio::test]
+async fn two_users_with_one_password_keep_different_hashes() {
+    let passwords = passwords(1);
+    let one = passwords.hash_new(typed("correct horse battery staple"), "mira").await.unwrap().unwrap();
+    let other = passwords.hash_new(typed("correct horse battery staple"), "noor").await.unwrap().unwrap();
+    assert_ne!(one.expose(), other.expose());
+}
+
+#[tokio::test]
+async fn an_unsuitable_password_is_not_hashed() {
+    let refused = passwords(1).hash_new(typed("too short"), "mira").await.unwrap();
+    assert_eq!(refused.unwrap_err(), UnsuitablePassword::Short);
+}
+
+#[tokio::test]
+async fn what_was_hashed_otherwise_is_hashed_anew_when_its_password_is_typed() {
+    // The example of the reference implementation's manual.
+    let older = "$argon2i$v=19$m=65536,t=2,p=4$c29tZXNhbHQ$RdescudvJCsgt3ub+b+dWRWJTmaaJObG";
+    let passwords = passwords(1);
+    let kept = PasswordHash::from_stored(older.to_owned());
+    let verified = passwords.verify(typed("password"), Some(kept.clone())).await.unwrap();
+    let Verified::Outdated(newer) = verified else { panic!("{verified:?}") };
+    assert!(newer.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+    let again = passwords.verify(typed("password"), Some(newer)).await;
+    assert!(matches!(again, Ok(Verified::Right)));
+    let wrong = passwords.verify(typed("another password"), Some(kept)).await;
+    assert!(matches!(wrong, Ok(Verified::Wrong)));
+}
+
+#[tokio::test]
+async fn what_is_no_hash_is_a_failure() {
+    let kept = PasswordHash::from_stored("hunter2".to_owned());
+    let failed = passwords(1).verify(typed("hunter2"), Some(kept)).await;
+    assert!(matches!(failed, Err(PasswordError::Failed(why)) if !why.contains("hunter2")));
+}
+
+#[expect(clippy::disallowed_methods, reason = "what is measured is work, and no wall clock tells it")]
+fn thread_time() -> Duration {
+    rustix::time::clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap()
+}
+
+/// The work is what must be equal; that its time is, follows, and is measured over HTTP.
+#[tokio::test]
+async fn x6_an_unknown_user_costs_what_a_wrong_password_costs() {
+    let passwords = passwords(1);
+    let kept = passwords.hash_new(typed("correct horse battery staple"), "mira").await.unwrap().unwrap();
+    // Processor time of the pool's one thread: other work on this machine does not count.
+    let cost = async |kept: Option<PasswordHash>| {
+        let spent = || passwords.pool.run(|_| thread_time());
+        let before = spent().await.unwrap();
+        for _ in 0..5 {
+            let verified = passwords.verify(typed("a wrong password"), kept.clone()).await;
+            assert!(matches!(verified, Ok(Verified::Wrong)));
+        }
+        let after = spent().await.unwrap();
+        after.saturating_sub(before)
+    };
+    let (known, unknown) = (cost(Some(kept)).await, cost(None).await);
+    assert!(unknown < known * 2 && known < unknown * 2, "unknown {unknown:?}, known {known:?}");
+}
+
+#[tokio::test]
+async fn x9_a_burst_beyond_the_queue_is_refused_and_all_else_is_answered() {
+    let passwords = passwords(1);
+    let burst = (0..QUEUE_PER_THREAD * 2).map(|_| passwords.hash_new(typed("too short"), "mira"));
+    let answers = futures_util::future::join_all(burst).await;
+    let refused = answers.iter().filter(|answer| matches!(answer, Err(PasswordError::Busy))).count();
+    assert!(answers.len() - refused >= QUEUE_PER_THREAD, "{refused} refused");
+    assert!(refused > 0);
+}
