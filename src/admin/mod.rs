@@ -5,7 +5,9 @@
 
 pub mod clients;
 pub mod resource_servers;
+pub mod roles;
 pub mod tokens;
+pub mod users;
 
 use std::fmt;
 use std::sync::Arc;

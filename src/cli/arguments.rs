@@ -1,5 +1,7 @@
 //! The commands and their arguments.
 
+mod people;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,6 +9,7 @@ use std::time::Duration;
 use clap::builder::StyledStr;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub use self::people::{CreateUser, ListUsers, RoleCommand, SetPassword, UserCommand};
 use crate::config::{Flags, SETTINGS, Setting};
 use crate::domain::{duration, scope};
 
@@ -41,10 +44,16 @@ pub enum Command {
     /// Make and change resource servers
     #[command(subcommand)]
     ResourceServer(ResourceServerCommand),
+    /// Make and change users
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Make and change roles
+    #[command(subcommand)]
+    Role(RoleCommand),
     /// Find and kill single tokens
     #[command(subcommand)]
     Token(TokenCommand),
-    /// Revoke everything of a client, or of everybody
+    /// Revoke everything of a client, of a user, or of everybody
     Revoke(RevokeEverything),
     /// Token keys
     #[command(subcommand)]
@@ -268,6 +277,9 @@ pub struct Whose {
     /// Everything of this client
     #[arg(long, value_name = "ID")]
     pub client: Option<String>,
+    /// Everything given for this user
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
     /// Everything of everybody
     #[arg(long)]
     pub everything: bool,

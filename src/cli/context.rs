@@ -1,14 +1,20 @@
 //! What a command works with: the opened stores, a runtime, and waiting for confirmations.
 
+use std::fmt;
+use std::io::{ErrorKind, Read as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
+use zeroize::Zeroizing;
 
 use super::{CliError, Output};
 use crate::admin::{Admin, AdminError};
 use crate::changes::{Acknowledgement, Actor, Recorded, Standing};
 use crate::config::{Config, Sources};
 use crate::domain::clock::MAX_LEASE;
+use crate::domain::password::{MAX_PASSWORD_BYTES, Password, PasswordHash};
+use crate::identity::passwords::Passwords;
 use crate::sql::migrations::SchemaState;
 use crate::startup::{self, Stores};
 use crate::telemetry::logging;
@@ -22,6 +28,7 @@ pub struct Context {
     pub admin: Admin,
     /// How many migrations the embedded stores lacked.
     pub migrated: usize,
+    config: Config,
     runtime: Runtime,
 }
 
@@ -43,7 +50,7 @@ impl Context {
         };
         let migrated = migrated.map_err(|error| CliError::Failed(error.to_string()))?;
         let admin = stores.admin(Actor::command_line());
-        Ok(Self { stores, admin, migrated, runtime })
+        Ok(Self { stores, admin, migrated, config, runtime })
     }
 
     /// The same, for commands that need the schema of this version.
@@ -61,6 +68,31 @@ impl Context {
     pub fn open_existing(sources: &Sources) -> Result<Self, CliError> {
         Stores::embedded_database_exists(&Config::load(sources)?).map_err(CliError::Failed)?;
         Self::open_migrated(sources)
+    }
+
+    /// Reads a new password for the user who logs in as `name` from standard input; one newline at
+    /// its end is dropped. Returns what to keep of it.
+    pub fn new_password(&self, name: &str) -> Result<PasswordHash, CliError> {
+        let unsuitable = |why: &dyn fmt::Display| CliError::Usage(format!("--password-stdin: {why}"));
+        let failed = |why: &dyn fmt::Display| CliError::Failed(why.to_string());
+        // As long as a password may be, a newline, and one byte by which it would be too long.
+        let most = MAX_PASSWORD_BYTES + 2;
+        let mut text = Zeroizing::new(String::with_capacity(most));
+        let read = std::io::stdin().take(most as u64).read_to_string(&mut text);
+        match read {
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                return Err(unsuitable(&"it is not UTF-8, or longer than a password may be"));
+            }
+            Err(error) => return Err(failed(&format!("standard input cannot be read: {error}"))),
+            Ok(_) => {}
+        }
+        let typed = text.strip_suffix('\n').unwrap_or(&text);
+        let password = Password::parse(typed).map_err(|error| unsuitable(&error))?;
+        let policy = startup::password_policy(&self.config)?;
+        let passwords = Passwords::start(1, policy, Arc::clone(&self.stores.entropy));
+        let passwords = passwords.map_err(|error| failed(&error))?;
+        let hashed = self.block_on(passwords.hash_new(password, name)).map_err(|error| failed(&error))?;
+        hashed.map_err(|error| unsuitable(&error))
     }
 
     pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {

@@ -10,8 +10,10 @@ mod maintenance;
 mod output;
 mod resource_servers;
 mod revoke;
+mod roles;
 mod serve;
 mod tokens;
+mod users;
 
 use std::process::ExitCode;
 
@@ -102,6 +104,8 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError>
         Command::ResourceServer(command) => {
             resource_servers::run(command, &Context::open_migrated(&sources)?, output)
         }
+        Command::User(command) => users::run(command, &Context::open_migrated(&sources)?, output),
+        Command::Role(command) => roles::run(command, &Context::open_migrated(&sources)?, output),
         Command::Token(command) => tokens::run(command, &Context::open_existing(&sources)?, output),
         Command::Revoke(command) => revoke::run(&command, &Context::open_existing(&sources)?, output),
         Command::TokenKey(command) => maintenance::token_key(&command, output),

@@ -1,4 +1,4 @@
-//! `revoke --client` and `revoke --everything`
+//! `revoke --client`, `revoke --user` and `revoke --everything`
 
 use std::process::ExitCode;
 
@@ -11,12 +11,16 @@ use super::output::Output;
 use crate::changes::KillScope;
 
 pub fn run(revoke: &RevokeEverything, context: &Context, output: &Output) -> Result<ExitCode, CliError> {
-    let (scope, whose) = match &revoke.whose.client {
-        Some(which) => {
+    let (scope, whose) = match (&revoke.whose.client, &revoke.whose.user) {
+        (Some(which), _) => {
             let client = context.block_on(context.admin.client(which))?;
             (KillScope::Client(client.id.clone()), format!("of client {} ({})", client.id, client.name))
         }
-        None => (KillScope::Everything, "of everybody".to_owned()),
+        (None, Some(which)) => {
+            let user = context.block_on(context.admin.user(which))?.user;
+            (KillScope::Subject(user.id.clone()), format!("of user {} ({})", user.name, user.id))
+        }
+        (None, None) => (KillScope::Everything, "of everybody".to_owned()),
     };
     if revoke.destructive.dry_run {
         let text = format!("would revoke every token {whose} issued until now");

@@ -9,11 +9,15 @@
 pub mod clients;
 pub mod credentials;
 pub mod resource_servers;
+pub mod roles;
+pub mod users;
 mod view;
 
 pub use self::clients::{Client, GrantType, RETRY_WINDOW};
 pub use self::credentials::Credentials;
 pub use self::resource_servers::ResourceServer;
+pub use self::roles::Role;
+pub use self::users::{Entitlements, User};
 pub use self::view::{DirectoryProjection, DirectoryView};
 
 /// What a replica knows: the feed's snapshot with the directory in it.

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod duration;
 pub mod entropy;
 pub mod identifier;
+pub mod login_name;
 pub mod password;
 pub mod pkce;
 pub mod position;

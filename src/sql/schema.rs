@@ -109,6 +109,51 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    users (id) {
+        id -> Text,
+        /// As it was given.
+        name -> Text,
+        /// What names are compared by; unique.
+        name_key -> Text,
+        /// A PHC string; no password opens a user that has none.
+        password_hash -> Nullable<Text>,
+        /// Unix seconds.
+        password_changed_at -> Nullable<BigInt>,
+        must_change_password -> Bool,
+        enabled -> Bool,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    roles (name) {
+        name -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    role_permissions (role, permission) {
+        role -> Text,
+        permission -> Text,
+    }
+}
+
+diesel::table! {
+    user_roles (user_id, role) {
+        user_id -> Text,
+        role -> Text,
+    }
+}
+
+diesel::table! {
+    user_permissions (user_id, permission) {
+        user_id -> Text,
+        permission -> Text,
+    }
+}
+
 // The embedded grant store is a SQLite file of its own.
 
 diesel::table! {

@@ -18,6 +18,7 @@ mod help;
 mod logs;
 mod maintenance;
 mod metrics;
+mod people;
 mod resource_servers;
 mod revoke;
 mod tokens;

@@ -6,7 +6,7 @@
 //! | witness | Redis, SQLite | [`witness`] |
 //! | change feed | PostgreSQL, SQLite | [`feed_recording`], [`feed_loading`], [`feed_leases`], [`feed_history`], [`feed_waking`], [`feed_faults`] |
 //! | schema | PostgreSQL, SQLite | [`migrations`] |
-//! | directory | PostgreSQL, SQLite | [`directory`], [`directory_view`] |
+//! | directory | PostgreSQL, SQLite | [`directory`], [`directory_view`], [`people`] |
 
 #![allow(
     clippy::unwrap_used,
@@ -34,6 +34,7 @@ mod feed_recording;
 mod feed_waking;
 mod grants;
 mod migrations;
+mod people;
 mod redis_access;
 mod redis_faults;
 mod stores;

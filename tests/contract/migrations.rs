@@ -109,6 +109,7 @@ macro_rules! rows {
 
 type Bytes = Vec<u8>;
 type Directory = (String, String, String, String, bool, bool, Bytes, Option<Bytes>, Option<i64>, i64);
+type Users = (String, String, String, Option<String>, Option<i64>, bool, bool, i64);
 type Clients = (
     String,
     String,
@@ -152,6 +153,11 @@ async fn every_column_can_be_read_and_holds_what_was_written(kind: Kind) {
     assert_eq!(rows, [(keys(1).current().fingerprint().to_string(), now)]);
     let rows: Vec<Clients> = rows!(sql.database, clients, Clients);
     assert!(rows.iter().any(|row| row.5.is_some() && row.8.is_some() && row.9.is_some() && row.12.is_some()));
+    assert_eq!(rows!(sql.database, users, Users), []);
+    assert_eq!(rows!(sql.database, roles, (String, i64)), []);
+    assert_eq!(rows!(sql.database, role_permissions, (String, String)), []);
+    assert_eq!(rows!(sql.database, user_roles, (String, String)), []);
+    assert_eq!(rows!(sql.database, user_permissions, (String, String)), []);
     let rows: Vec<Directory> = rows!(sql.database, resource_servers, Directory);
     assert!(rows.iter().any(|row| row.4 && row.7.is_some() && row.8.is_some()));
 }

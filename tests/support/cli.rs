@@ -106,6 +106,10 @@ impl RunningCli {
             let brought = stdin.lines().filter(|line| line.len() >= 32);
             brought.for_each(|secret| secrets.add("a secret that was brought along", secret));
         }
+        if arguments.contains(&"--password-stdin") {
+            let brought = stdin.lines().filter(|line| line.len() >= 15);
+            brought.for_each(|password| secrets.add("a password", password));
+        }
         let tells_a_secret = TELLING.iter().any(|telling| arguments.starts_with(telling));
         Self { process, directory, line: arguments.join(" "), secrets, tells_a_secret, is_traced }
     }

@@ -1,0 +1,103 @@
+//! Roles, as an admin makes and changes them.
+
+use super::{Act, Admin, AdminError};
+use crate::changes::{Change, Recorded};
+use crate::directory::roles::{self, Role};
+use crate::domain::identifier::RoleName;
+use crate::domain::scope::Scope;
+use crate::sql::SqlError;
+
+/// That there is no such role, and where to look.
+pub(super) fn unknown(name: &str) -> String {
+    format!("there is no role {name:?}; see: symbolon role list")
+}
+
+fn explain(name: &str) -> impl FnOnce(AdminError) -> AdminError {
+    let name = name.to_owned();
+    move |error| match error {
+        AdminError::Sql(SqlError::NotFound) => AdminError::NotFound(unknown(&name)),
+        AdminError::Sql(SqlError::Duplicate(_)) => {
+            AdminError::Exists(format!("there is a role {name:?} already"))
+        }
+        error => error,
+    }
+}
+
+impl Admin {
+    /// Makes a role.
+    ///
+    /// # Errors
+    /// [`AdminError::Exists`] when the name is taken.
+    pub async fn create_role(
+        &self,
+        name: RoleName,
+        permissions: Scope,
+    ) -> Result<(Role, Recorded), AdminError> {
+        let role = Role { name, permissions, created_at: self.clock.now() };
+        let name = role.name.to_string();
+        self.act(move |conn| {
+            Box::pin(async move {
+                roles::insert(conn, &role).await?;
+                let changes = vec![Change::RoleChanged(role.name.clone())];
+                Ok(Act { value: role, changes })
+            })
+        })
+        .await
+        .map_err(explain(&name))
+    }
+
+    /// The role of this name.
+    ///
+    /// # Errors
+    /// [`AdminError::NotFound`] when there is none.
+    pub async fn role(&self, name: &str) -> Result<Role, AdminError> {
+        let which = name.to_owned();
+        let found =
+            self.database.read(move |conn| Box::pin(async move { roles::require(conn, &which).await }));
+        found.await.map_err(AdminError::from).map_err(explain(name))
+    }
+
+    /// All roles, by name.
+    ///
+    /// # Errors
+    /// When SQL fails.
+    pub async fn roles(&self) -> Result<Vec<Role>, AdminError> {
+        Ok(self.database.read(|conn| Box::pin(roles::list(conn))).await?)
+    }
+
+    /// Gives a role these permissions and no others, for everybody who has it.
+    ///
+    /// # Errors
+    /// [`AdminError::NotFound`] when there is none.
+    pub async fn update_role(&self, name: &str, permissions: Scope) -> Result<(Role, Recorded), AdminError> {
+        let which = name.to_owned();
+        self.act(move |conn| {
+            Box::pin(async move {
+                let role = Role { permissions, ..roles::require(conn, &which).await? };
+                roles::update(conn, &role).await?;
+                let changes = vec![Change::RoleChanged(role.name.clone())];
+                Ok(Act { value: role, changes })
+            })
+        })
+        .await
+        .map_err(explain(name))
+    }
+
+    /// Deletes a role, and takes it from whoever has it.
+    ///
+    /// # Errors
+    /// [`AdminError::NotFound`] when there is none.
+    pub async fn delete_role(&self, name: &str) -> Result<(Role, Recorded), AdminError> {
+        let which = name.to_owned();
+        self.act(move |conn| {
+            Box::pin(async move {
+                let role = roles::require(conn, &which).await?;
+                roles::delete(conn, &role.name).await?;
+                let changes = vec![Change::RoleChanged(role.name.clone())];
+                Ok(Act { value: role, changes })
+            })
+        })
+        .await
+        .map_err(explain(name))
+    }
+}
