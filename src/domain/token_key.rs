@@ -75,6 +75,8 @@ pub enum DerivedUse {
     AccessToken,
     /// Hiding a refresh token's rotation number.
     RotationMask,
+    /// Under which id failures to log in are counted.
+    FailureCount,
 }
 
 /// One key, ready for use. The secret itself is not kept.
@@ -84,6 +86,7 @@ pub struct TokenKey {
     refresh_token: Hmac<Sha256>,
     access_token: Hmac<Sha256>,
     rotation_mask: Hmac<Sha256>,
+    failure_count: Hmac<Sha256>,
 }
 
 impl TokenKey {
@@ -104,6 +107,7 @@ impl TokenKey {
             refresh_token: subkey(b"symbolon/refresh-token/v1")?,
             access_token: subkey(b"symbolon/access-token/v1")?,
             rotation_mask: subkey(b"symbolon/rotation-mask/v1")?,
+            failure_count: subkey(b"symbolon/failure-count/v1")?,
         })
     }
 
@@ -134,6 +138,7 @@ impl TokenKey {
             DerivedUse::RefreshToken => self.refresh_token.clone(),
             DerivedUse::AccessToken => self.access_token.clone(),
             DerivedUse::RotationMask => self.rotation_mask.clone(),
+            DerivedUse::FailureCount => self.failure_count.clone(),
         };
         for part in parts {
             mac.update(&(part.len() as u64).to_be_bytes());

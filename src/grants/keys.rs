@@ -1,6 +1,6 @@
 //! Redis keys: the one place that writes their names. `docs/REDIS-KEYS.md` describes them.
 //!
-//! Every key is built of our own random ids; no user input and no token is part of one.
+//! Every key is built of our own random ids and keyed digests; no user input and no token is part of one.
 
 use crate::domain::identifier::GrantId;
 

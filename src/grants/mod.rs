@@ -3,6 +3,7 @@
 //! A grant is one record under one key. Every change of it is an insert or a compare-and-swap of
 //! that key, so any store that can do those two will serve, and a cluster of them too.
 
+pub mod failures;
 pub mod keys;
 pub mod record;
 pub mod redis;

@@ -1,3 +1,4 @@
 //! People: how somebody proves who they are.
 
 pub mod passwords;
+pub mod throttle;

@@ -3,6 +3,7 @@
 //! | contract | implementations | cases |
 //! |---|---|---|
 //! | grant store | Redis, SQLite | [`grants`], [`redis_faults`], [`redis_access`] |
+//! | failures to log in | Redis, SQLite | [`throttle`] |
 //! | witness | Redis, SQLite | [`witness`] |
 //! | change feed | PostgreSQL, SQLite | [`feed_recording`], [`feed_loading`], [`feed_leases`], [`feed_history`], [`feed_waking`], [`feed_faults`] |
 //! | schema | PostgreSQL, SQLite | [`migrations`] |
@@ -38,6 +39,7 @@ mod people;
 mod redis_access;
 mod redis_faults;
 mod stores;
+mod throttle;
 mod witness;
 
 use std::sync::OnceLock;
