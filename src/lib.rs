@@ -26,7 +26,7 @@ pub mod domain;
 pub mod grants;
 // All that knows actix-web: the route table, request parsing, the one renderer of errors.
 pub mod http;
-// How people prove who they are: passwords.
+// How people prove who they are, and stay logged in: passwords, throttling, login sessions.
 pub mod identity;
 // The protocol: token, introspection, revocation, metadata; one file an endpoint or grant type.
 pub mod oauth;

@@ -4,7 +4,9 @@
 //! that key, so any store that can do those two will serve, and a cluster of them too.
 
 pub mod failures;
+pub mod index;
 pub mod keys;
+pub mod login_session;
 pub mod record;
 pub mod redis;
 pub mod sqlite;

@@ -21,7 +21,7 @@
 //! by older replicas. A newer version reads every older one. A record of a newer version is not
 //! understood, which is a failure (503), never "inactive".
 
-mod bytes;
+pub(super) mod bytes;
 mod codec;
 
 use std::fmt;

@@ -1,4 +1,6 @@
 //! People: how somebody proves who they are.
 
+pub mod browser;
 pub mod passwords;
+pub mod sessions;
 pub mod throttle;

@@ -3,6 +3,7 @@
 //! | contract | implementations | cases |
 //! |---|---|---|
 //! | grant store | Redis, SQLite | [`grants`], [`redis_faults`], [`redis_access`] |
+//! | login sessions | Redis, SQLite | [`login_sessions`] |
 //! | failures to log in | Redis, SQLite | [`throttle`] |
 //! | witness | Redis, SQLite | [`witness`] |
 //! | change feed | PostgreSQL, SQLite | [`feed_recording`], [`feed_loading`], [`feed_leases`], [`feed_history`], [`feed_waking`], [`feed_faults`] |
@@ -34,6 +35,7 @@ mod feed_loading;
 mod feed_recording;
 mod feed_waking;
 mod grants;
+mod login_sessions;
 mod migrations;
 mod people;
 mod redis_access;
