@@ -5,8 +5,8 @@ use crate::changes::{Bonds, Change, FeedStore, Recorded};
 use crate::directory::Snapshot;
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::GrantId;
-use crate::domain::token::{TokenPart, TokenString};
-use crate::grants::{EncodedRecord, GrantRecord};
+use crate::domain::token::{TokenKind, TokenPart, TokenString};
+use crate::grants::{Code, CodeState, EncodedRecord, GrantRecord};
 
 /// What is known of a grant, for people. Holds no secret.
 #[derive(Debug)]
@@ -114,10 +114,104 @@ fn dead_because(
         Some(client) if !client.enabled => return Some("its client is disabled"),
         Some(_) => {}
     }
-    let token = token?;
-    match record.access_token(&token.digest()) {
-        None => Some("the grant lives, but this token is none of its access tokens"),
-        Some(access_token) if access_token.expires_at <= now => Some("the token has expired"),
-        Some(_) => None,
+    token.and_then(|token| token_dead_because(record, token, now))
+}
+
+/// The same of one token of a grant that lives.
+fn token_dead_because(record: &GrantRecord, token: &TokenString, now: Timestamp) -> Option<&'static str> {
+    let user = record.user.as_ref();
+    match token.kind() {
+        TokenKind::Refresh => match user.and_then(|user| user.refresh.as_ref()) {
+            None => Some("the grant lives, but it has no refresh token"),
+            Some(chain) if chain.current != token.digest() => {
+                Some("the grant lives, but this refresh token has been replaced")
+            }
+            Some(chain) if chain.idle_end() <= now => Some("the refresh token was not used in time"),
+            Some(_) => None,
+        },
+        // Its digest tells nothing without the verifier: but a grant has only one.
+        TokenKind::AuthorizationCode => match user.and_then(|user| user.code.as_ref()) {
+            Some(code) if code.expires_at <= now => Some("the authorization code has expired"),
+            Some(Code { state: CodeState::Pending { .. }, .. }) => None,
+            _ => Some("the grant lives, and its authorization code was redeemed"),
+        },
+        TokenKind::Access | TokenKind::LoginSession | TokenKind::Device => {
+            match record.access_token(&token.digest()) {
+                None => Some("the grant lives, but this token is none of its access tokens"),
+                Some(access_token) if access_token.expires_at <= now => Some("the token has expired"),
+                Some(_) => None,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::entropy::SystemEntropy;
+    use crate::domain::identifier::{ClientId, UserId};
+    use crate::domain::position::ChangeNumber;
+    use crate::domain::scope::Scope;
+    use crate::domain::token::{PlainToken, Successors};
+    use crate::domain::token_key::TokenKeys;
+    use crate::grants::{RefreshChain, UserGrant};
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_seconds(seconds)
+    }
+
+    fn parse(token: &PlainToken) -> TokenString {
+        TokenString::parse(token.expose().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn people_are_told_what_became_of_a_code_and_of_a_refresh_token() {
+        let keys = TokenKeys::from_secrets([[1; 32]]).unwrap();
+        let id = GrantId::generate(&SystemEntropy).unwrap();
+        let code = PlainToken::generate(TokenKind::AuthorizationCode, id, &keys, &SystemEntropy).unwrap();
+        let code = parse(&code);
+        let first = parse(&Successors::new(&code, keys.current(), &[0; 16]).refresh_token(1));
+        let second = parse(&Successors::new(&first, keys.current(), &[0; 16]).refresh_token(2));
+        let pending = Code {
+            digest: code.digest(),
+            expires_at: at(60),
+            state: CodeState::Pending { redirect_uri: code.digest() },
+        };
+        let chain = RefreshChain {
+            current: second.digest(),
+            previous: Some(first.digest()),
+            number: 2,
+            rotated_at: at(0),
+            idle_lifetime: Duration::from_secs(100),
+        };
+        let record = |code: &Code, refresh: Option<&RefreshChain>| GrantRecord {
+            born: ChangeNumber::ZERO,
+            expires_at: at(1_000),
+            client: ClientId::parse("app").unwrap(),
+            scope: Scope::default(),
+            audience: Vec::new(),
+            access_tokens: Vec::new(),
+            user: Some(UserGrant {
+                subject: UserId::parse("usr_1").unwrap(),
+                session: None,
+                salt: [0; 16],
+                attempt: 0,
+                code: Some(code.clone()),
+                refresh: refresh.cloned(),
+            }),
+        };
+        let consumed = Code { state: CodeState::Consumed, ..pending.clone() };
+        let says =
+            |record: &GrantRecord, token, now| token_dead_because(record, token, at(now)).unwrap_or("");
+        assert_eq!(says(&record(&pending, None), &code, 59), "");
+        assert!(says(&record(&pending, None), &code, 60).contains("expired"));
+        assert!(says(&record(&pending, None), &second, 1).contains("no refresh token"));
+        let refreshed = record(&consumed, Some(&chain));
+        assert!(says(&refreshed, &code, 1).contains("redeemed"));
+        assert!(says(&refreshed, &first, 1).contains("replaced"));
+        assert_eq!(says(&refreshed, &second, 99), "");
+        assert!(says(&refreshed, &second, 100).contains("not used in time"));
     }
 }
