@@ -20,7 +20,7 @@ pub const WORKERS: &str = "2";
 const LIFETIME: &str = "6h";
 const SCOPE: &str = "notes:read notes:write";
 /// Rows in one transaction; PostgreSQL takes 65,535 parameters in a statement.
-const BATCH: usize = 4000;
+const BATCH: usize = 500;
 
 /// Replicas, and somebody who uses them.
 pub struct Installation {

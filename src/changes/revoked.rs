@@ -2,7 +2,7 @@
 //! that each snapshot has its own and publishing a change copies a few kilobytes, however many there
 //! are.
 //!
-//! Sixty-four branches by the leading bits of the grant id. Most of a branch is settled: one exact
+//! A thousand branches by the leading bits of the grant id. Most of a branch is settled: one exact
 //! block, sorted, never changed, shared by all clones. What came since is a short sorted list,
 //! copied at each change, and merged when it is full. Grant ids are random, so the branches fill
 //! evenly; ids that are not random can only come from an admin.
@@ -13,10 +13,11 @@ use crate::domain::clock::Timestamp;
 use crate::domain::identifier::GrantId;
 use crate::domain::position::ChangeNumber;
 
-const BRANCH_BITS: u32 = 6;
+const BRANCH_BITS: u32 = 10;
 /// How many wait in a branch before they are settled. A change copies half of them, and its share
-/// of a merge: at a million grants both are about 2 kB.
-const RECENT: usize = 128;
+/// of a merge: at a million grants both are less than 1 kB. Larger branches leave larger holes behind,
+/// which the allocator keeps.
+const RECENT: usize = 32;
 /// How many entries share a bucket, so that a look touches two or three lines of memory.
 const PER_BUCKET: usize = 4;
 
@@ -251,7 +252,8 @@ mod tests {
             for (number, (mut bytes, ends_at)) in (0..).zip(entries) {
                 // Crowd the ids, so that a branch settles several times and ids repeat.
                 bytes[0] &= 1;
-                let rest = bytes[2] & 1;
+                bytes[1] &= 0x1f;
+                let rest = bytes[2] & 3;
                 bytes[2..].fill(rest);
                 let (grant, ends) = (GrantId::from_bytes(bytes), Timestamp::from_unix_seconds(ends_at));
                 set.insert(grant, ends, ChangeNumber::new(number));
