@@ -110,7 +110,7 @@ impl Installation {
         let url = DatabaseUrl::parse(&self.deployment.database().url(), None).expect("a URL");
         let database = Database::new(&url, 2, runtime.handle().clone()).expect("a database");
         let clock = Arc::new(SystemClock);
-        let feed = SqlFeed::new(database, DirectoryProjection, Arc::clone(&clock) as _, None);
+        let feed = SqlFeed::new(database, DirectoryProjection::default(), Arc::clone(&clock) as _, None);
         let ends_at = clock.now() + Duration::from_hours(6);
         let stranger = || {
             let grant = GrantId::from_bytes(entropy::random(&SystemEntropy).expect("random bytes"));

@@ -18,6 +18,8 @@ pub struct NewResourceServer {
     pub identifier: ResourceIdentifier,
     pub scope: Scope,
     pub may_revoke: bool,
+    pub scopes_needing_permission: Scope,
+    pub include_roles: bool,
 }
 
 /// What is to be different; `None` leaves it as it is.
@@ -27,6 +29,8 @@ pub struct ResourceServerUpdate {
     pub identifier: Option<ResourceIdentifier>,
     pub scope: Option<Scope>,
     pub may_revoke: Option<bool>,
+    pub scopes_needing_permission: Option<Scope>,
+    pub include_roles: Option<bool>,
 }
 
 fn explain(which: &str) -> impl FnOnce(AdminError) -> AdminError {
@@ -63,6 +67,8 @@ impl Admin {
             enabled: true,
             credentials: Credentials::new(secret.digest()),
             created_at: self.clock.now(),
+            scopes_needing_permission: new.scopes_needing_permission,
+            include_roles: new.include_roles,
         };
         let (made, name) = (server.clone(), server.name.clone());
         let ((), recorded) = self
@@ -110,7 +116,17 @@ impl Admin {
             check_name(name)?;
         }
         self.alter_resource_server(which, move |server| {
-            let ResourceServerUpdate { name, identifier, scope, may_revoke } = update;
+            let ResourceServerUpdate {
+                name,
+                identifier,
+                scope,
+                may_revoke,
+                scopes_needing_permission,
+                include_roles,
+            } = update;
+            server.scopes_needing_permission =
+                scopes_needing_permission.unwrap_or_else(|| server.scopes_needing_permission.clone());
+            server.include_roles = include_roles.unwrap_or(server.include_roles);
             server.name = name.unwrap_or_else(|| server.name.clone());
             server.identifier = identifier.unwrap_or_else(|| server.identifier.clone());
             server.scope = scope.unwrap_or_else(|| server.scope.clone());

@@ -204,6 +204,13 @@ pub struct CreateResourceServer {
     /// The scopes that it owns, in one string: "notes:read notes:write"
     #[arg(long)]
     pub scope: String,
+    /// A scope that a user's token has only while the user has the permission of the same name;
+    /// may be repeated
+    #[arg(long = "scope-needs-permission", value_name = "SCOPE")]
+    pub scopes_needing_permission: Vec<String>,
+    /// It is told the roles of a token's user
+    #[arg(long)]
+    pub include_roles: bool,
     /// It may not revoke tokens
     #[arg(long)]
     pub no_revoke: bool,
@@ -213,6 +220,7 @@ pub struct CreateResourceServer {
 }
 
 #[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct UpdateResourceServer {
     #[command(flatten)]
     pub which: Which,
@@ -225,6 +233,18 @@ pub struct UpdateResourceServer {
     /// The scopes that it owns from now on
     #[arg(long)]
     pub scope: Option<String>,
+    /// The scopes that need a permission from now on; may be repeated
+    #[arg(long = "scope-needs-permission", value_name = "SCOPE")]
+    pub scopes_needing_permission: Vec<String>,
+    /// No scope needs a permission from now on
+    #[arg(long, conflicts_with = "scopes_needing_permission")]
+    pub no_scope_needs_permission: bool,
+    /// It is told the roles of a token's user from now on
+    #[arg(long)]
+    pub include_roles: bool,
+    /// It is not told them from now on
+    #[arg(long, conflicts_with = "include_roles")]
+    pub no_roles: bool,
     /// It may not revoke tokens from now on
     #[arg(long, conflicts_with = "may_revoke")]
     pub no_revoke: bool,

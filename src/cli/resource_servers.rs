@@ -79,6 +79,8 @@ fn run_create(
         identifier: read_identifier(&create.identifier)?,
         scope: read_owned_scope(&create.scope)?,
         may_revoke: !create.no_revoke,
+        scopes_needing_permission: read_needing(&create.scopes_needing_permission)?,
+        include_roles: create.include_roles,
         name: create.name,
     };
     let name = new.name.clone();
@@ -126,19 +128,45 @@ fn read_owned_scope(text: &str) -> Result<Scope, CliError> {
     Scope::parse(text).map_err(|error| CliError::Usage(format!("--scope {text:?}: {error}")))
 }
 
+fn read_needing(words: &[String]) -> Result<Scope, CliError> {
+    let read = |text: &String| match Scope::parse(text) {
+        Ok(scope) if scope.words().eq([text.as_str()]) => Ok(scope),
+        _ => Err(CliError::Usage(format!(
+            "--scope-needs-permission {text:?}: write one scope, and repeat for more"
+        ))),
+    };
+    let scopes: Vec<Scope> = words.iter().map(read).collect::<Result<_, _>>()?;
+    Ok(scopes.iter().flat_map(Scope::words).collect())
+}
+
 fn read_update(update: UpdateResourceServer) -> Result<ResourceServerUpdate, CliError> {
-    let may_revoke = match (update.no_revoke, update.may_revoke) {
+    let either = |no: bool, yes: bool| match (no, yes) {
         (true, _) => Some(false),
         (_, true) => Some(true),
         _ => None,
     };
+    let may_revoke = either(update.no_revoke, update.may_revoke);
+    let include_roles = either(update.no_roles, update.include_roles);
+    let needing = match update.no_scope_needs_permission || !update.scopes_needing_permission.is_empty() {
+        true => Some(read_needing(&update.scopes_needing_permission)?),
+        false => None,
+    };
     let identifier = update.identifier.as_deref().map(read_identifier).transpose()?;
     let scope = update.scope.as_deref().map(read_owned_scope).transpose()?;
-    if update.name.is_none() && identifier.is_none() && scope.is_none() && may_revoke.is_none() {
-        let why = "nothing to update: give --name, --identifier, --scope, --no-revoke or --may-revoke";
+    let kept = update.name.is_none() && identifier.is_none() && scope.is_none();
+    if kept && may_revoke.is_none() && needing.is_none() && include_roles.is_none() {
+        let why = "nothing to update: give --name, --identifier, --scope, --scope-needs-permission, \
+                   --include-roles, --no-roles, --no-revoke or --may-revoke";
         return Err(CliError::Usage(why.to_owned()));
     }
-    Ok(ResourceServerUpdate { name: update.name, identifier, scope, may_revoke })
+    Ok(ResourceServerUpdate {
+        name: update.name,
+        identifier,
+        scope,
+        may_revoke,
+        scopes_needing_permission: needing,
+        include_roles,
+    })
 }
 
 fn state(server: &ResourceServer) -> &'static str {
@@ -157,6 +185,8 @@ fn describe(server: &ResourceServer) -> String {
         ("identifier", server.identifier.to_string()),
         ("state", state(server).to_owned()),
         ("scope", server.scope.to_string()),
+        ("needing permission", server.scopes_needing_permission.to_string()),
+        ("is told roles", if server.include_roles { "yes" } else { "no" }.to_owned()),
         ("may revoke", if server.may_revoke { "yes" } else { "no" }.to_owned()),
         ("created", moment(server.created_at.unix_seconds())),
     ];
@@ -172,6 +202,8 @@ fn document(server: &ResourceServer) -> Value {
         "name": server.name,
         "identifier": server.identifier.as_str(),
         "scope": server.scope.to_string(),
+        "scopes_needing_permission": server.scopes_needing_permission.words().collect::<Vec<_>>(),
+        "include_roles": server.include_roles,
         "may_revoke": server.may_revoke,
         "enabled": server.enabled,
         "created_at": server.created_at.unix_seconds(),

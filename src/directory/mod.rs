@@ -1,15 +1,16 @@
-//! The directory: clients and resource servers, in SQL and in every replica's memory.
+//! The directory: clients, resource servers, users and roles, in SQL and in every replica's memory.
 //!
-//! A replica holds all of it, as the view that the change feed keeps exact: a change to the
+//! A replica holds all of it but users, as the view that the change feed keeps exact: a change to the
 //! directory is committed together with its row in the feed, and a replica reads what was changed
 //! in the same transaction in which it reads that row. So no request waits for SQL, an SQL outage
-//! is ridden out, and there is no cache to invalidate. (Users, of whom there may be millions, will
-//! be read when needed; the feed will drop them the same way.)
+//! is ridden out, and there is no cache to invalidate. Users, of whom there may be millions, are
+//! read when needed, and forgotten when a row names them.
 
 pub mod clients;
 pub mod credentials;
 pub mod resource_servers;
 pub mod roles;
+mod user_cache;
 pub mod users;
 mod view;
 
@@ -17,7 +18,8 @@ pub use self::clients::{Client, GrantType, RETRY_WINDOW};
 pub use self::credentials::Credentials;
 pub use self::resource_servers::ResourceServer;
 pub use self::roles::Role;
-pub use self::users::{Entitlements, User};
+pub use self::user_cache::{Remembered, UserCache, Users, UsersUnavailable};
+pub use self::users::{Entitlements, User, UserFacts};
 pub use self::view::{DirectoryProjection, DirectoryView};
 
 /// What a replica knows: the feed's snapshot with the directory in it.

@@ -25,6 +25,11 @@ pub struct ResourceServer {
     pub enabled: bool,
     pub credentials: Credentials,
     pub created_at: Timestamp,
+    /// Those of its scopes that a user's token has only while the user has the permission of the
+    /// same name.
+    pub scopes_needing_permission: Scope,
+    /// Whether it is told the roles of a token's user.
+    pub include_roles: bool,
 }
 
 #[derive(Queryable, Insertable, AsChangeset)]
@@ -40,6 +45,8 @@ struct Row {
     previous_secret_digest: Option<Vec<u8>>,
     previous_secret_expires_at: Option<i64>,
     created_at: i64,
+    scopes_needing_permission: String,
+    include_roles: bool,
 }
 
 impl From<&ResourceServer> for Row {
@@ -56,6 +63,8 @@ impl From<&ResourceServer> for Row {
             previous_secret_digest: columns.1,
             previous_secret_expires_at: columns.2,
             created_at: server.created_at.unix_seconds(),
+            scopes_needing_permission: server.scopes_needing_permission.to_string(),
+            include_roles: server.include_roles,
         }
     }
 }
@@ -74,10 +83,10 @@ impl TryFrom<Row> for ResourceServer {
             credentials: credentials.ok_or_else(|| unintelligible("the credentials"))?,
             identifier: ResourceIdentifier::parse(&row.identifier)
                 .map_err(|_| unintelligible("the identifier"))?,
-            scope: match row.scope.as_str() {
-                "" => Scope::default(),
-                text => Scope::parse(text).map_err(|_| unintelligible("the scope"))?,
-            },
+            scope: read_scope(&row.scope).ok_or_else(|| unintelligible("the scope"))?,
+            scopes_needing_permission: read_scope(&row.scopes_needing_permission)
+                .ok_or_else(|| unintelligible("the scopes that need a permission"))?,
+            include_roles: row.include_roles,
             id: ResourceServerId::parse(&row.id).map_err(|_| unintelligible("the id"))?,
             name: row.name,
             may_revoke: row.may_revoke,
@@ -85,6 +94,10 @@ impl TryFrom<Row> for ResourceServer {
             created_at: Timestamp::from_unix_seconds(row.created_at),
         })
     }
+}
+
+fn read_scope(text: &str) -> Option<Scope> {
+    if text.is_empty() { Some(Scope::default()) } else { Scope::parse(text).ok() }
 }
 
 fn read(rows: Vec<Row>) -> Result<Vec<ResourceServer>, SqlError> {

@@ -36,6 +36,15 @@ pub struct Entitlements {
     pub permissions: Scope,
 }
 
+/// What a token of a user depends on, today.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserFacts {
+    pub id: UserId,
+    pub name: LoginName,
+    pub enabled: bool,
+    pub entitlements: Entitlements,
+}
+
 #[derive(Queryable, Insertable, AsChangeset)]
 #[diesel(table_name = users, treat_none_as_null = true)]
 struct Row {
@@ -185,6 +194,17 @@ pub async fn entitlements(
         permissions: permissions.into_iter().collect(),
     };
     Ok(found.into_iter().map(|(id, given)| (id, entitlements(given))).collect())
+}
+
+/// What the tokens of the user with this id depend on.
+///
+/// # Errors
+/// When SQL fails.
+pub async fn facts(conn: &mut Connection, id: &UserId) -> Result<Option<UserFacts>, SqlError> {
+    let Some(user) = find(conn, id).await? else { return Ok(None) };
+    let mut given = entitlements(conn, &[id.as_str()]).await?;
+    let entitlements = given.remove(id).unwrap_or_default();
+    Ok(Some(UserFacts { id: user.id, name: user.name, enabled: user.enabled, entitlements }))
 }
 
 /// Gives a user a role; nothing changes for one who has it.

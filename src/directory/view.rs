@@ -7,16 +7,22 @@ use async_trait::async_trait;
 
 use super::clients::{self, Client};
 use super::resource_servers::{self, ResourceServer};
+use super::roles::{self, Role};
+use super::user_cache::{Remembered, UserCache};
+use super::users::UserFacts;
 use crate::changes::{Change, Projection, RecordedChange};
-use crate::domain::identifier::{ClientId, ResourceIdentifier, ResourceServerId};
+use crate::domain::identifier::{ClientId, ResourceIdentifier, ResourceServerId, RoleName, UserId};
 use crate::domain::scope::Scope;
 use crate::sql::{Connection, SqlError};
 
-/// All clients and resource servers. Cloning shares them.
+/// All clients, resource servers and roles, and the users that are remembered. Cloning shares them.
 #[derive(Clone, Debug, Default)]
 pub struct DirectoryView {
     clients: imbl::HashMap<ClientId, Arc<Client>>,
     resource_servers: Arc<ResourceServers>,
+    /// Few, and read anew at each change.
+    roles: Arc<HashMap<RoleName, Role>>,
+    users: Arc<UserCache>,
 }
 
 /// Resource servers are few and change rarely: they are indexed anew at each change.
@@ -50,7 +56,21 @@ impl DirectoryView {
         Self {
             clients: clients.into_iter().map(|client| (client.id.clone(), client.into())).collect(),
             resource_servers: Arc::new(ResourceServers::index(resource_servers)),
+            ..Self::default()
         }
+    }
+
+    /// What is remembered of a user, who has to be read otherwise. At least as new as the snapshot
+    /// with this view.
+    pub fn find_user(&self, id: &UserId) -> Option<Remembered> {
+        self.users.find(id)
+    }
+
+    /// Whether a user has a permission, directly or by a role.
+    pub fn permits(&self, user: &UserFacts, permission: &str) -> bool {
+        let mut roles = user.entitlements.roles.iter().filter_map(|name| self.roles.get(name));
+        user.entitlements.permissions.contains(permission)
+            || roles.any(|role| role.permissions.contains(permission))
     }
 
     pub fn find_client(&self, id: &str) -> Option<&Arc<Client>> {
@@ -80,15 +100,57 @@ impl DirectoryView {
 }
 
 /// Reads the directory along with the feed.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct DirectoryProjection;
+#[derive(Clone, Debug, Default)]
+pub struct DirectoryProjection {
+    users: Arc<UserCache>,
+}
+
+impl DirectoryProjection {
+    /// Keeps `users` exact.
+    pub const fn new(users: Arc<UserCache>) -> Self {
+        Self { users }
+    }
+
+    /// Forgets the users whom `rows` are about, before the snapshot with them is published.
+    fn forget_users(
+        &self,
+        known: &HashMap<RoleName, Role>,
+        roles: &HashMap<RoleName, Role>,
+        rows: &[RecordedChange],
+    ) {
+        let mut altered = BTreeSet::new();
+        for row in rows {
+            match &row.entry.change {
+                Change::UserChanged(id) => self.users.forget(id),
+                // A role that was deleted was taken from whoever had it, even if there is another one
+                // of that name now.
+                Change::RoleChanged(name)
+                    if known.contains_key(name) && (!altered.insert(name) || !roles.contains_key(name)) =>
+                {
+                    self.users.forget_all();
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+async fn read_roles(conn: &mut Connection) -> Result<Arc<HashMap<RoleName, Role>>, SqlError> {
+    let roles = roles::list(conn).await?;
+    Ok(Arc::new(roles.into_iter().map(|role| (role.name.clone(), role)).collect()))
+}
 
 #[async_trait]
 impl Projection for DirectoryProjection {
     type View = DirectoryView;
 
     async fn read_all(&self, conn: &mut Connection) -> Result<DirectoryView, SqlError> {
-        Ok(DirectoryView::new(clients::list(conn).await?, resource_servers::list(conn).await?))
+        self.users.forget_all();
+        Ok(DirectoryView {
+            roles: read_roles(conn).await?,
+            users: Arc::clone(&self.users),
+            ..DirectoryView::new(clients::list(conn).await?, resource_servers::list(conn).await?)
+        })
     }
 
     async fn catch_up(
@@ -98,13 +160,14 @@ impl Projection for DirectoryProjection {
         rows: &[RecordedChange],
     ) -> Result<DirectoryView, SqlError> {
         let mut changed = BTreeSet::new();
-        let mut servers_changed = false;
+        let (mut servers_changed, mut roles_changed) = (false, false);
         for row in rows {
             match &row.entry.change {
                 Change::ClientChanged(id) => {
                     changed.insert(id);
                 }
                 Change::ResourceServerChanged(_) => servers_changed = true,
+                Change::RoleChanged(_) => roles_changed = true,
                 _ => {}
             }
         }
@@ -121,6 +184,11 @@ impl Projection for DirectoryProjection {
             let servers = resource_servers::list(conn).await?;
             view.resource_servers = Arc::new(ResourceServers::index(servers));
         }
+        let known = Arc::clone(&view.roles);
+        if roles_changed {
+            view.roles = read_roles(conn).await?;
+        }
+        self.forget_users(&known, &view.roles, rows);
         Ok(view)
     }
 }

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use crate::changes::{FeedError, NoLease};
+use crate::directory::UsersUnavailable;
 use crate::domain::entropy::EntropyUnavailable;
 use crate::grants::{MalformedRecord, StoreError};
 
@@ -154,6 +155,12 @@ impl From<NoLease> for OAuthError {
 
 impl From<StoreError> for OAuthError {
     fn from(error: StoreError) -> Self {
+        OAuthError::unavailable(TRY_AGAIN, error)
+    }
+}
+
+impl From<UsersUnavailable> for OAuthError {
+    fn from(error: UsersUnavailable) -> Self {
         OAuthError::unavailable(TRY_AGAIN, error)
     }
 }

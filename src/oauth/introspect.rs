@@ -8,15 +8,18 @@ use super::AuthorizationServer;
 use super::client_authentication::PresentedCredentials;
 use super::error::{OAuthError, TRY_AGAIN};
 use crate::changes::Bonds;
-use crate::directory::{ResourceServer, Snapshot};
+use crate::directory::{ResourceServer, Snapshot, UserFacts};
 use crate::domain::clock::Timestamp;
-use crate::domain::identifier::{ClientId, ResourceServerId};
+use crate::domain::identifier::{ClientId, ResourceServerId, RoleName, UserId};
 use crate::domain::scope::Scope;
 use crate::domain::token::{TokenKind, TokenString};
 use crate::grants::{AccessToken, GrantRecord};
 
 /// The answer for every token that cannot be used here, whatever the reason.
 pub const INACTIVE: &[u8] = br#"{"active":false}"#;
+
+/// How often a user is read anew who was changed or forgotten meanwhile.
+const ATTEMPTS: usize = 4;
 
 /// Room for an active answer of the usual length, in bytes.
 const TYPICAL_ANSWER: usize = 512;
@@ -41,11 +44,23 @@ pub struct ActiveToken {
     exp: i64,
     iat: i64,
     nbf: i64,
-    /// The client itself: no user's id can equal it.
-    sub: ClientId,
+    sub: Subject,
     aud: Audience,
     iss: Arc<str>,
     jti: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<String>,
+    /// In alphabetical order; for resource servers that ask for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    roles: Option<Vec<RoleName>>,
+}
+
+/// For whom a token acts: a user, or the client itself. No user's id can equal a client's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+enum Subject {
+    Client(ClientId),
+    User(UserId),
 }
 
 /// "Service-specific string identifier or list of string identifiers".
@@ -104,14 +119,33 @@ impl AuthorizationServer {
             return Ok(Introspection::Inactive);
         };
         let record = record.decode()?;
-        // After the last await: one snapshot, then the clock; all is judged by these, the caller too.
+        for _ in 0..ATTEMPTS {
+            if let Some(answer) = self.judge_now(credentials, &token, &record)? {
+                return Ok(answer);
+            }
+            if let Some(subject) = record.subject() {
+                self.users.load(subject).await?;
+            }
+        }
+        Err(OAuthError::unavailable(TRY_AGAIN, "the user keeps changing"))
+    }
+
+    /// Judges a token by one snapshot and then the clock, the caller too, and by nothing else: to be
+    /// called after the last await. `None` when its user has to be read first.
+    fn judge_now(
+        &self,
+        credentials: &PresentedCredentials,
+        token: &TokenString,
+        record: &GrantRecord,
+    ) -> Result<Option<Introspection>, OAuthError> {
         self.feed.with_current(|known| {
             let now = self.feed.clock().now();
             let caller = credentials.resource_server(&known.view, now)?;
-            let Some(access_token) = usable(&record, &token, now, caller) else {
-                return Ok(Introspection::Inactive);
+            let Some(access_token) = usable(record, token, now, caller) else {
+                return Ok(Some(Introspection::Inactive));
             };
-            let answer = judge(&self.settings.issuer, known, now, caller, &token, &record, access_token);
+            let answer = judge(&self.settings.issuer, known, now, caller, token, record, access_token);
+            let Some(answer) = answer else { return Ok(None) };
             if record.born > known.position.number && !answer.allows(record.scope_of(access_token), caller) {
                 // It rests on changes that this replica has yet to read: that a client was made, enabled or widened.
                 return Err(OAuthError::unavailable(
@@ -119,7 +153,7 @@ impl AuthorizationServer {
                     "the grant is newer than what this replica knows",
                 ));
             }
-            Ok(answer)
+            Ok(Some(answer))
         })?
     }
 
@@ -143,7 +177,8 @@ fn usable<'r>(
     (in_time && record.audience_of(access_token).contains(&caller.id)).then_some(access_token)
 }
 
-/// Whether a token is good at `caller`, and for what.
+/// Whether a token is good at `caller`, and for what; `None` when that cannot be said before its
+/// user is read.
 fn judge(
     issuer: &Arc<str>,
     known: &Snapshot,
@@ -152,15 +187,28 @@ fn judge(
     token: &TokenString,
     record: &GrantRecord,
     access_token: &AccessToken,
-) -> Introspection {
-    let Some(scope) = live_scope(known, token, record, access_token) else { return Introspection::Inactive };
-    let scope = scope.intersection(&caller.scope);
-    if scope.is_empty() {
-        return Introspection::Inactive;
+) -> Option<Introspection> {
+    let Some(scope) = live_scope(known, token, record, access_token) else {
+        return Some(Introspection::Inactive);
+    };
+    let mut scope = scope.intersection(&caller.scope);
+    let user = match record.subject() {
+        Some(id) => match known.view.find_user(id)? {
+            Some(user) if user.enabled => Some(user),
+            _ => return Some(Introspection::Inactive),
+        },
+        None => None,
+    };
+    if let Some(user) = &user {
+        scope = backed(known, caller, user, scope);
     }
+    if scope.is_empty() {
+        return Some(Introspection::Inactive);
+    }
+    let roles = user.as_ref().filter(|_| caller.include_roles);
     // Another replica's clock may be a little ahead: what was issued was not issued in the future.
     let issued_at = access_token.issued_at.min(now).unix_seconds();
-    Introspection::Active(Box::new(ActiveToken {
+    Some(Introspection::Active(Box::new(ActiveToken {
         active: true,
         scope,
         client_id: record.client.clone(),
@@ -168,11 +216,26 @@ fn judge(
         exp: access_token.expires_at.unix_seconds(),
         iat: issued_at,
         nbf: issued_at,
-        sub: record.client.clone(),
+        sub: match record.subject() {
+            Some(user) => Subject::User(user.clone()),
+            None => Subject::Client(record.client.clone()),
+        },
         aud: audience(known, record.audience_of(access_token)),
         iss: Arc::clone(issuer),
         jti: access_token.digest.jti(),
-    }))
+        username: user.as_ref().map(|user| user.name.to_string()),
+        roles: roles.map(|user| user.entitlements.roles.iter().cloned().collect()),
+    })))
+}
+
+/// What is left of a user's scope: a word that needs the permission of its name stays only while the
+/// user has that.
+fn backed(known: &Snapshot, caller: &ResourceServer, user: &UserFacts, scope: Scope) -> Scope {
+    let needing = &caller.scopes_needing_permission;
+    if needing.is_empty() {
+        return scope;
+    }
+    scope.words().filter(|word| !needing.contains(word) || known.view.permits(user, word)).collect()
 }
 
 /// The scope that a token has today, if all it rests on is alive.

@@ -21,8 +21,8 @@ pub use self::error::{OAuthError, Unavailable};
 pub use self::introspect::Introspection;
 pub use self::metadata::Metadata;
 pub use self::token::{IssuedToken, PresentedGrant, Redemption, TokenRequest};
-use crate::directory::ChangeFeed;
 pub use crate::directory::GrantType;
+use crate::directory::{ChangeFeed, Users};
 use crate::domain::entropy::Entropy;
 use crate::domain::token_key::TokenKeys;
 use crate::grants::GrantStore;
@@ -49,6 +49,7 @@ pub struct AuthorizationServer {
     grants: Arc<dyn GrantStore>,
     keys: Arc<TokenKeys>,
     entropy: Arc<dyn Entropy>,
+    users: Users,
     settings: Arc<Settings>,
 }
 
@@ -59,9 +60,10 @@ impl AuthorizationServer {
         grants: Arc<dyn GrantStore>,
         keys: Arc<TokenKeys>,
         entropy: Arc<dyn Entropy>,
+        users: Users,
         settings: Arc<Settings>,
     ) -> Self {
-        Self { feed, grants, keys, entropy, settings }
+        Self { feed, grants, keys, entropy, users, settings }
     }
 
     pub fn settings(&self) -> &Settings {

@@ -106,6 +106,9 @@ diesel::table! {
         previous_secret_digest -> Nullable<Binary>,
         previous_secret_expires_at -> Nullable<BigInt>,
         created_at -> BigInt,
+        /// Space-separated.
+        scopes_needing_permission -> Text,
+        include_roles -> Bool,
     }
 }
 

@@ -78,6 +78,8 @@ pub async fn prepare(stores: &Stores) -> Result<Demo, ServeError> {
                 identifier,
                 scope: scope.clone(),
                 may_revoke: true,
+                scopes_needing_permission: Scope::default(),
+                include_roles: false,
             };
             admin.create_resource_server(new).await
         }

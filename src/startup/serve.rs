@@ -15,7 +15,7 @@ use super::quickstart::{self, Demo};
 use super::replica::{ReplicaFeed, TaskWatch, wait_for_schema};
 use super::stores::{self, GrantBackend, Stores};
 use crate::config::{Config, ConfigError};
-use crate::directory::{ChangeFeed, GrantType};
+use crate::directory::{ChangeFeed, GrantType, Users};
 use crate::domain::token_key::TokenKeys;
 use crate::grants::GrantStore;
 use crate::grants::redis::{Connector, Link, RedisGrants};
@@ -281,6 +281,7 @@ impl Workers {
                 self.grants(store_timeout),
                 Arc::clone(&self.keys),
                 Arc::clone(&self.stores.entropy),
+                Users::new(Arc::clone(&self.stores.users), self.stores.database.clone()),
                 Arc::new(settings),
             );
             WorkerState { server, shared: Arc::clone(&self.shared) }

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use crate::admin::Admin;
 use crate::changes::{Actor, SqlFeed, WitnessMover};
 use crate::config::{Config, ConfigError};
-use crate::directory::DirectoryProjection;
+use crate::directory::{DirectoryProjection, UserCache};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::entropy::{Entropy, SystemEntropy};
 use crate::domain::identifier::GrantId;
@@ -50,6 +50,8 @@ pub struct Stores {
     pub grants: GrantBackend,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
+    /// What a replica remembers of users, kept exact by its feed.
+    pub users: Arc<UserCache>,
     embedded_grants: Option<DatabaseUrl>,
 }
 
@@ -80,7 +82,8 @@ impl Stores {
                 .map_err(|error| ConfigError::new("SYMBOLON_DATA_DIR", error.to_string()))?;
             (GrantBackend::Sqlite(SqliteGrants::new(database, Arc::clone(&clock))), Some(url))
         };
-        Ok(Self { database, grants, clock, entropy: Arc::new(SystemEntropy), embedded_grants })
+        let (entropy, users) = (Arc::new(SystemEntropy), Arc::default());
+        Ok(Self { database, grants, clock, entropy, users, embedded_grants })
     }
 
     /// Where the embedded database is, if it is embedded and has been made.
@@ -120,7 +123,8 @@ impl Stores {
     /// The change feed, for a replica that answers for tokens (with its keys) or for the command
     /// line (without).
     pub fn feed(&self, keys: Option<Arc<TokenKeys>>) -> SqlFeed<DirectoryProjection> {
-        SqlFeed::new(self.database.clone(), DirectoryProjection, Arc::clone(&self.clock), keys)
+        let projection = DirectoryProjection::new(Arc::clone(&self.users));
+        SqlFeed::new(self.database.clone(), projection, Arc::clone(&self.clock), keys)
     }
 
     /// The grant store's witness.

@@ -15,6 +15,7 @@ mod config;
 mod configuration_page;
 mod healthcheck;
 mod help;
+mod live_users;
 mod logs;
 mod maintenance;
 mod metrics;

@@ -82,6 +82,8 @@ pub fn full_server(id: &str, name: &str, identifier: &str) -> ResourceServer {
         identifier: ResourceIdentifier::parse(identifier).unwrap(),
         scope: Scope::parse("notes:read notes:write").unwrap(),
         may_revoke: true,
+        scopes_needing_permission: Scope::parse("notes:write").unwrap(),
+        include_roles: true,
         enabled: true,
         credentials: Credentials::new(digest(3)).rotate(digest(4), Duration::from_secs(60), at),
         created_at: at,
@@ -93,6 +95,8 @@ pub fn bare_server(id: &str, name: &str, identifier: &str) -> ResourceServer {
     ResourceServer {
         scope: Scope::default(),
         may_revoke: false,
+        scopes_needing_permission: Scope::default(),
+        include_roles: false,
         enabled: false,
         credentials: Credentials::new(digest(5)),
         ..full_server(id, name, identifier)

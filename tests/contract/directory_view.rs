@@ -144,7 +144,7 @@ fn assert_alike(one: &DirectoryView, other: &DirectoryView) {
 }
 
 fn feed(sql: &Sql) -> SqlFeed<DirectoryProjection> {
-    SqlFeed::new(sql.database.clone(), DirectoryProjection, sql.clock.clone(), None)
+    SqlFeed::new(sql.database.clone(), DirectoryProjection::default(), sql.clock.clone(), None)
 }
 
 /// A replica that follows step by step.

@@ -34,7 +34,7 @@ cases!(Kind: postgres = Postgres, sqlite = Sqlite => {
 });
 
 fn admin(sql: &Sql) -> Admin {
-    let feed = SqlFeed::new(sql.database.clone(), DirectoryProjection, sql.clock.clone(), None);
+    let feed = SqlFeed::new(sql.database.clone(), DirectoryProjection::default(), sql.clock.clone(), None);
     // Nothing here waits for a witness: no grant store is asked.
     let grants = SqliteGrants::new(sql.database.clone(), sql.clock.clone());
     let witness = WitnessMover::new(Arc::new(grants), Arc::new(feed.clone()));

@@ -1,0 +1,2 @@
+ALTER TABLE resource_servers DROP COLUMN include_roles;
+ALTER TABLE resource_servers DROP COLUMN scopes_needing_permission;
