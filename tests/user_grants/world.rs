@@ -11,14 +11,16 @@ use diesel::sql_types::{Nullable, Text};
 use symbolon::admin::Admin;
 use symbolon::admin::clients::NewClient;
 use symbolon::admin::resource_servers::NewResourceServer;
+use symbolon::admin::users::NewUser;
 use symbolon::changes::{
     Acknowledger, Actor, ChangeFeed, KillScope, Published, Recorded, Replica as FeedReplica, ReplicaParts,
     Sequence, SqlFeed, Tail, TailHandle, WitnessMover, record_longest_lifetime, wake_on_changes,
 };
-use symbolon::directory::{DirectoryProjection, DirectoryView, GrantType};
+use symbolon::directory::{DirectoryProjection, DirectoryView, GrantType, UserCache, Users};
 use symbolon::domain::clock::{BootTime, Clock, SystemClock};
 use symbolon::domain::entropy::SystemEntropy;
 use symbolon::domain::identifier::{ClientId, GrantId, ResourceIdentifier, UserId};
+use symbolon::domain::login_name::LoginName;
 use symbolon::domain::pkce::CodeVerifier;
 use symbolon::domain::position::{ChangeNumber, Position};
 use symbolon::domain::redirect_uri::RedirectUri;
@@ -188,7 +190,7 @@ impl World {
                 (Store::Sqlite(grants.clone()), Arc::new(grants))
             }
         };
-        let sql = SqlFeed::new(database.clone(), DirectoryProjection, clock.clone(), None);
+        let sql = SqlFeed::new(database.clone(), DirectoryProjection::default(), clock.clone(), None);
         let mover = WitnessMover::new(Arc::clone(&witness), Arc::new(sql.clone()));
         let (entropy, actor) = (Arc::new(SystemEntropy), Actor::command_line());
         let admin = Admin::new(database.clone(), sql, clock.clone(), entropy, mover, actor);
@@ -211,6 +213,14 @@ impl World {
         for seeds in keys_of {
             world.join(&witness, &keys(seeds)).await;
         }
+        let somebody = NewUser {
+            name: LoginName::parse("somebody").unwrap(),
+            password: None,
+            must_change_password: false,
+        };
+        let (somebody, recorded) = world.admin.create_user(somebody).await.unwrap();
+        world.user = somebody.user.id;
+        world.settle(recorded).await;
         world.notes = world.resource_server("notes", NOTES, "notes:read notes:write").await;
         world.mail = world.resource_server("mail", MAIL, "mail:send").await;
         world
@@ -219,7 +229,9 @@ impl World {
     /// Starts a replica, as the server does.
     async fn join(&mut self, witness: &Arc<dyn Witness>, keys: &Arc<TokenKeys>) {
         let clock = || Arc::clone(&self.clock) as Arc<dyn Clock>;
-        let sql = SqlFeed::new(self.database.clone(), DirectoryProjection, clock(), Some(Arc::clone(keys)));
+        let users = Arc::new(UserCache::default());
+        let projection = DirectoryProjection::new(Arc::clone(&users));
+        let sql = SqlFeed::new(self.database.clone(), projection, clock(), Some(Arc::clone(keys)));
         let store = Arc::new(sql.clone());
         let published = Arc::new(Published::default());
         let mover = Arc::new(WitnessMover::new(Arc::clone(witness), Arc::clone(&store) as _));
@@ -260,6 +272,7 @@ impl World {
             grants,
             Arc::clone(keys),
             Arc::new(SystemEntropy),
+            Users::new(users, self.database.clone()),
             Arc::new(settings),
         );
         eventually("the replica has joined", async || feed.current().is_ok()).await;
@@ -287,6 +300,8 @@ impl World {
             identifier: ResourceIdentifier::parse(identifier).unwrap(),
             scope: Scope::parse(scope).unwrap(),
             may_revoke: true,
+            include_roles: false,
+            scopes_needing_permission: Scope::default(),
         };
         let (server, secret, recorded) = self.admin.create_resource_server(new).await.unwrap();
         self.settle(recorded).await;
