@@ -25,7 +25,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("changes", &["domain", "sql"]),
     ("directory", &["domain", "sql", "changes"]),
     ("oauth", &["domain", "grants", "changes", "directory"]),
-    ("identity", &["domain", "grants", "changes", "directory"]),
+    ("identity", &["domain", "sql", "grants", "changes", "directory"]),
     ("admin", &["domain", "sql", "grants", "changes", "directory", "identity"]),
     ("http", &["domain", "config", "telemetry", "oauth", "identity", "admin"]),
     ("startup", ANYTHING_ABOVE),

@@ -3,6 +3,7 @@
 //! | contract | implementations | cases |
 //! |---|---|---|
 //! | grant store | Redis, SQLite | [`grants`], [`redis_faults`], [`redis_access`] |
+//! | logging in | PostgreSQL with Redis, SQLite | [`login`] |
 //! | login sessions | Redis, SQLite | [`login_sessions`] |
 //! | failures to log in | Redis, SQLite | [`throttle`] |
 //! | witness | Redis, SQLite | [`witness`] |
@@ -35,6 +36,7 @@ mod feed_loading;
 mod feed_recording;
 mod feed_waking;
 mod grants;
+mod login;
 mod login_sessions;
 mod migrations;
 mod people;

@@ -33,7 +33,7 @@ cases!(Kind: postgres = Postgres, sqlite = Sqlite => {
     a_refused_act_leaves_no_change,
 });
 
-fn admin(sql: &Sql) -> Admin {
+pub fn admin(sql: &Sql) -> Admin {
     let feed = SqlFeed::new(sql.database.clone(), DirectoryProjection::default(), sql.clock.clone(), None);
     // Nothing here waits for a witness: no grant store is asked.
     let grants = SqliteGrants::new(sql.database.clone(), sql.clock.clone());

@@ -11,6 +11,8 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use tokio::sync::{Semaphore, SemaphorePermit};
+
 pub use self::breached::BreachedPasswords;
 use self::hashing::{Compared, Unintelligible};
 pub use self::policy::{LONG_ENOUGH, PasswordPolicy, UnsuitablePassword};
@@ -53,6 +55,9 @@ pub enum Verified {
 /// Hashes and verifies passwords. Shared by all workers.
 pub struct Passwords {
     pool: Pool,
+    /// Of those whose turn it is, and of all who wait for theirs as well.
+    turns: Semaphore,
+    places: Semaphore,
     policy: Arc<PasswordPolicy>,
     entropy: Arc<dyn Entropy>,
 }
@@ -63,8 +68,10 @@ impl Passwords {
     /// # Errors
     /// When a thread cannot be started.
     pub fn start(threads: usize, policy: PasswordPolicy, entropy: Arc<dyn Entropy>) -> io::Result<Self> {
-        let pool = Pool::start(threads, threads.saturating_mul(QUEUE_PER_THREAD))?;
-        Ok(Self { pool, policy: Arc::new(policy), entropy })
+        let waiting = threads.saturating_mul(QUEUE_PER_THREAD);
+        let pool = Pool::start(threads, waiting)?;
+        let (turns, places) = (Semaphore::new(threads), Semaphore::new(threads + waiting));
+        Ok(Self { pool, turns, places, policy: Arc::new(policy), entropy })
     }
 
     /// What to keep of a new password of the user who logs in as `name`, if the policy takes it.
@@ -89,12 +96,18 @@ impl Passwords {
         .await
     }
 
-    /// Compares a password with what is kept of a user's. `None`, where there is no such user or
-    /// the user has none, is wrong after the same work: its time tells nobody which names exist.
+    /// Waits for a turn at verifying. There are as many as threads: what is to be known right before, such as how often
+    /// somebody failed, is then of few at a time.
     ///
     /// # Errors
-    /// When too many wait, or what is kept is no hash.
-    pub async fn verify(
+    /// When too many wait already.
+    pub async fn turn(&self) -> Result<Turn<'_>, PasswordError> {
+        let place = self.places.try_acquire().map_err(|_| PasswordError::Busy)?;
+        let permit = self.turns.acquire().await.map_err(|_| PasswordError::Busy)?;
+        Ok(Turn { passwords: self, _place: place, _permit: permit })
+    }
+
+    async fn verify(
         &self,
         password: Password,
         kept: Option<PasswordHash>,
@@ -122,6 +135,28 @@ impl Passwords {
         job: impl FnOnce(&mut Memory) -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
         self.pool.run(job).await.unwrap_or(Err(PasswordError::Busy))
+    }
+}
+
+/// A turn at verifying, until it is dropped.
+pub struct Turn<'p> {
+    passwords: &'p Passwords,
+    _place: SemaphorePermit<'p>,
+    _permit: SemaphorePermit<'p>,
+}
+
+impl Turn<'_> {
+    /// Compares a password with what is kept of a user's. `None`, where there is no such user or
+    /// the user has none, is wrong after the same work: its time tells nobody which names exist.
+    ///
+    /// # Errors
+    /// When what is kept is no hash, or many new passwords are being hashed.
+    pub async fn verify(
+        &self,
+        password: Password,
+        kept: Option<PasswordHash>,
+    ) -> Result<Verified, PasswordError> {
+        self.passwords.verify(password, kept).await
     }
 }
 

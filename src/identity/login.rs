@@ -1,0 +1,160 @@
+//! Logging in: a name and a password become a login session, or nothing does.
+//!
+//! No such user, a wrong password, a disabled user, too many failures: it is one answer after the same work, for
+//! whoever knows more than that has learnt something about somebody else.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::passwords::{PasswordError, Passwords, Verified};
+use super::sessions::{LoginError, LoginSession, LoginSessions, Visit};
+use super::throttle::{Admission, Throttle};
+use crate::directory::users::{self, User};
+use crate::domain::clock::Clock;
+use crate::domain::login_name::LoginName;
+use crate::domain::password::{Password, PasswordHash};
+use crate::domain::position::ChangeNumber;
+use crate::domain::token::PlainToken;
+use crate::grants::{GrantStore, StoreError};
+use crate::sql::{Database, SqlError};
+
+/// What somebody typed, and where.
+#[derive(Debug)]
+pub struct Credentials {
+    pub name: String,
+    pub password: Password,
+    pub address: Option<IpAddr>,
+    /// A few words for the browser, by which its owner knows it again.
+    pub browser: String,
+}
+
+/// Somebody who is logged in now, if the feed agrees: [`LoginSession::is_live`].
+#[derive(Debug)]
+pub struct LoggedIn {
+    pub user: User,
+    pub session: LoginSession,
+    pub token: PlainToken,
+}
+
+/// Why it could not be said whether somebody may log in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoginFailure {
+    /// Too many log in at this moment.
+    Busy,
+    Unavailable(String),
+}
+
+impl From<SqlError> for LoginFailure {
+    fn from(error: SqlError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<StoreError> for LoginFailure {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<LoginError> for LoginFailure {
+    fn from(error: LoginError) -> Self {
+        match error {
+            LoginError::Store(error) => error.into(),
+            LoginError::Entropy(error) => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<PasswordError> for LoginFailure {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy => Self::Busy,
+            PasswordError::Failed(why) => Self::Unavailable(why),
+        }
+    }
+}
+
+/// Logs people in. Shared by all workers.
+pub struct Login {
+    database: Database,
+    passwords: Arc<Passwords>,
+    throttle: Throttle,
+    sessions: LoginSessions,
+    clock: Arc<dyn Clock>,
+}
+
+impl Login {
+    pub const fn new(
+        database: Database,
+        passwords: Arc<Passwords>,
+        throttle: Throttle,
+        sessions: LoginSessions,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { database, passwords, throttle, sessions, clock }
+    }
+
+    /// Logs somebody in; `None` if not, whatever the reason. `born` is a position of the feed that was read before:
+    /// what is changed from then on, the user's password too, ends the new session.
+    ///
+    /// # Errors
+    /// When too many log in at this moment, or a store cannot be asked.
+    pub async fn log_in(
+        &self,
+        store: &dyn GrantStore,
+        credentials: Credentials,
+        born: ChangeNumber,
+    ) -> Result<Option<LoggedIn>, LoginFailure> {
+        let Credentials { name, password, address, browser } = credentials;
+        let turn = self.passwords.turn().await?;
+        let name = LoginName::parse(&name).map_err(|_| name);
+        // Names that nobody can have are counted too, as they were typed.
+        let account = name.as_ref().map_or_else(String::as_str, LoginName::key);
+        let user = match &name {
+            Ok(name) => self.find(name.clone()).await?,
+            Err(_) => None,
+        };
+        let admission = self.throttle.admit(store, account, address).await?;
+        let kept = user.as_ref().and_then(|user| user.password.clone());
+        let kept = kept.filter(|_| matches!(admission, Admission::Admitted(_)));
+        let verified = turn.verify(password, kept).await?;
+        drop(turn);
+        let (Some(user), Admission::Admitted(attempt)) = (user, admission) else { return Ok(None) };
+        if matches!(verified, Verified::Wrong) || !user.enabled {
+            return Ok(None);
+        }
+        self.throttle.succeeded(store, attempt).await?;
+        if let Verified::Outdated(newer) = verified {
+            self.renew_hash(&user, newer).await?;
+        }
+        let visit = Visit { subject: user.id.clone(), address, browser };
+        let (session, token) = self.sessions.begin(store, visit, born, self.clock.now()).await?;
+        Ok(Some(LoggedIn { user, session, token }))
+    }
+
+    async fn find(&self, name: LoginName) -> Result<Option<User>, SqlError> {
+        let found =
+            self.database.read(move |conn| Box::pin(async move { users::find_by_name(conn, &name).await }));
+        found.await
+    }
+
+    /// Keeps the newer hash of the same password, unless the password was changed meanwhile.
+    async fn renew_hash(&self, user: &User, newer: PasswordHash) -> Result<(), SqlError> {
+        let (id, changed_at) = (user.id.clone(), user.password_changed_at);
+        let older = user.password.clone();
+        let renewed = self.database.write(move |conn| {
+            Box::pin(async move {
+                let text = |hash: &Option<PasswordHash>| hash.as_ref().map(|hash| hash.expose().to_owned());
+                match users::find(conn, &id).await? {
+                    Some(user)
+                        if user.password_changed_at == changed_at && text(&user.password) == text(&older) =>
+                    {
+                        users::update(conn, &User { password: Some(newer), ..user }).await
+                    }
+                    _ => Ok(()),
+                }
+            })
+        });
+        renewed.await
+    }
+}
