@@ -38,7 +38,8 @@ pub fn tests_below(directory: &str) -> BTreeSet<String> {
         let text = fs::read_to_string(&path).unwrap();
         let mut is_test = false;
         for line in text.lines().map(str::trim) {
-            if let Some(rest) = line.strip_prefix("fn ").filter(|_| is_test) {
+            let function = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ");
+            if let Some(rest) = function.filter(|_| is_test) {
                 let name = rest.split('(').next().unwrap_or_default();
                 found.insert(name.to_owned());
             }
@@ -48,7 +49,7 @@ pub fn tests_below(directory: &str) -> BTreeSet<String> {
             {
                 found.insert(name.to_owned());
             }
-            is_test = line.starts_with("#[test]") || is_test && line.starts_with("#[");
+            is_test = matches!(line, "#[test]" | "#[tokio::test]") || is_test && line.starts_with("#[");
         }
     }
     found
