@@ -1,7 +1,7 @@
 //! Tokens, as an admin on call meets them: find out whose it is, and kill it.
 
 use super::{Admin, AdminError};
-use crate::changes::{Bonds, Change, FeedStore, Recorded};
+use crate::changes::{Change, FeedStore, Recorded};
 use crate::directory::Snapshot;
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::GrantId;
@@ -103,8 +103,7 @@ fn dead_because(
     if record.expires_at <= now {
         return Some("the grant has ended");
     }
-    let bonds = Bonds { client: Some(&record.client), subject: record.subject(), session: record.session() };
-    if !known.is_live(&grant_id, &bonds, record.born) {
+    if !known.is_live(&grant_id, &record.bonds(), record.born) {
         return Some(
             "everything of its client, its user, its login session, or of everybody, was revoked after it was issued",
         );

@@ -31,7 +31,7 @@ pub use self::published::Published;
 pub use self::replica::{Replica, ReplicaParts, WitnessPassed};
 pub use self::revoked::RevokedGrants;
 pub use self::sequence::Sequence;
-pub use self::snapshot::{Bonds, CannotApply, Kills, Snapshot};
+pub use self::snapshot::{CannotApply, Kills, Snapshot};
 pub use self::sql_feed::{Projection, SqlFeed, lock_sequence, record_in, record_longest_lifetime, recover};
 pub use self::store::{
     FeedError, FeedStore, Head, History, Incarnation, Publish, Recorder, Renewal, ReplicaRow, Replicas,
@@ -39,3 +39,4 @@ pub use self::store::{
 };
 pub use self::tail::{LeaseStatus, ReloadRequest, Tail, TailHandle, wake_on_changes};
 pub use self::witness::{WitnessError, WitnessMover};
+pub use crate::domain::bonds::Bonds;

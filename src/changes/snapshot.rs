@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::change::{Change, KillScope, RecordedChange};
 use super::revoked::RevokedGrants;
+use crate::domain::bonds::Bonds;
 use crate::domain::clock::{BootTime, Timestamp};
 use crate::domain::identifier::{ClientId, GrantId, UserId};
 use crate::domain::position::{ChangeNumber, Position};
@@ -12,29 +13,6 @@ use crate::domain::token_key::{KeyFingerprint, TokenKeys};
 
 /// A recorded change that has an end always says it; what does not is kept for ever.
 const FOREVER: Timestamp = Timestamp::from_unix_seconds(i64::MAX);
-
-/// What a grant rests on, besides itself: a kill of any of these reaches it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Bonds<'g> {
-    /// Whom it was given to; `None` for a login session, which is no client's.
-    pub client: Option<&'g ClientId>,
-    /// For whom it acts; `None` when the client acts for itself.
-    pub subject: Option<&'g UserId>,
-    /// The login session during which it was given; of a login session, its own id.
-    pub session: Option<GrantId>,
-}
-
-impl<'g> Bonds<'g> {
-    /// What a client was given for itself.
-    pub const fn of_client(client: &'g ClientId) -> Self {
-        Self { client: Some(client), subject: None, session: None }
-    }
-
-    /// A login session itself.
-    pub const fn of_session(session: GrantId, subject: &'g UserId) -> Self {
-        Self { client: None, subject: Some(subject), session: Some(session) }
-    }
-}
 
 /// The newest kill of each set of grants.
 #[derive(Clone, Debug, Default)]
@@ -107,7 +85,7 @@ impl SubjectKills {
 
 /// One state of a replica: everything it knows at a position of the feed, and until when it may
 /// act on that. `V` is what others derive from the feed and keep exact by it: the directory.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Snapshot<V> {
     pub position: Position,
     /// The end of the lease under which this state may be acted on.
@@ -198,15 +176,7 @@ mod tests {
     use super::*;
 
     fn start() -> Snapshot<()> {
-        Snapshot {
-            position: Position::default(),
-            deadline: BootTime::default(),
-            memory_floor: ChangeNumber::ZERO,
-            recovered: ChangeNumber::ZERO,
-            revoked: RevokedGrants::default(),
-            kills: Kills::default(),
-            view: (),
-        }
+        Snapshot::default()
     }
 
     fn keys(seed: u8) -> TokenKeys {

@@ -1,6 +1,7 @@
 //! The nouns, under everything: token strings, identifiers, scopes, passwords, clocks. Nothing here does I/O.
 
 pub mod base62;
+pub mod bonds;
 pub mod clock;
 pub mod duration;
 pub mod entropy;

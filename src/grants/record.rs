@@ -28,6 +28,7 @@ use std::fmt;
 use std::time::Duration;
 
 use self::bytes::Reader;
+use crate::domain::bonds::Bonds;
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::{ClientId, GrantId, ResourceServerId, UserId};
 use crate::domain::position::ChangeNumber;
@@ -207,6 +208,11 @@ impl GrantRecord {
     /// The login session in which it was given.
     pub fn session(&self) -> Option<GrantId> {
         self.user.as_ref().and_then(|user| user.session)
+    }
+
+    /// What it stands and falls with, besides itself.
+    pub fn bonds(&self) -> Bonds<'_> {
+        Bonds { client: Some(&self.client), subject: self.subject(), session: self.session() }
     }
 
     /// How long a store has to keep the record: until nothing in it can be used any more.

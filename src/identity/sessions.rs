@@ -204,9 +204,7 @@ fn index_of(subject: &UserId) -> GrantId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::changes::{KillScope, Kills, RevokedGrants};
-    use crate::domain::clock::BootTime;
-    use crate::domain::position::Position;
+    use crate::changes::{KillScope, Kills};
     use crate::domain::token::TokenDigest;
 
     fn snapshot(kills: &[(KillScope, u64)]) -> Snapshot<()> {
@@ -214,15 +212,7 @@ mod tests {
         for (scope, number) in kills {
             known.raise(scope, ChangeNumber::new(*number));
         }
-        Snapshot {
-            position: Position::default(),
-            deadline: BootTime::default(),
-            memory_floor: ChangeNumber::ZERO,
-            recovered: ChangeNumber::ZERO,
-            revoked: RevokedGrants::default(),
-            kills: known,
-            view: (),
-        }
+        Snapshot { kills: known, ..Snapshot::default() }
     }
 
     #[test]

@@ -7,7 +7,6 @@ use serde::Serialize;
 use super::AuthorizationServer;
 use super::client_authentication::PresentedCredentials;
 use super::error::{OAuthError, TRY_AGAIN};
-use crate::changes::Bonds;
 use crate::directory::{ResourceServer, Snapshot, UserFacts};
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::{ClientId, ResourceServerId, RoleName, UserId};
@@ -245,8 +244,7 @@ fn live_scope(
     record: &GrantRecord,
     access_token: &AccessToken,
 ) -> Option<Scope> {
-    let bonds = Bonds { client: Some(&record.client), subject: record.subject(), session: record.session() };
-    if !known.is_live(&token.grant_id(), &bonds, record.born) {
+    if !known.is_live(&token.grant_id(), &record.bonds(), record.born) {
         return None;
     }
     let client = known.view.find_client(record.client.as_str())?;

@@ -12,7 +12,6 @@ use self::response::redirect;
 use super::AuthorizationServer;
 use super::error::OAuthError;
 use super::target::{requested_scope, target};
-use crate::changes::Bonds;
 use crate::directory::{Client, DirectoryView, GrantType};
 use crate::domain::entropy;
 use crate::domain::identifier::{GrantId, ResourceIdentifier, ResourceServerId, UserId};
@@ -130,12 +129,7 @@ impl AuthorizationServer {
             let (unchanged, lives) = self.feed.with_current(|known| {
                 let client = known.view.find_client(id);
                 let unchanged = client.is_some_and(|client| Arc::ptr_eq(client, &request.client));
-                let bonds = Bonds {
-                    client: Some(&record.client),
-                    subject: record.subject(),
-                    session: record.session(),
-                };
-                (unchanged, known.is_live(&grant_id, &bonds, record.born))
+                (unchanged, known.is_live(&grant_id, &record.bonds(), record.born))
             })?;
             if unchanged && lives {
                 let parameters = [("code", Some(code.expose())), ("state", request.state.as_deref())];

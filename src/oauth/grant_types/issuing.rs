@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use crate::changes::Bonds;
 use crate::directory::{Client, GrantType, Snapshot};
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::{GrantId, ResourceServerId};
@@ -47,8 +46,7 @@ pub fn genuine<'t>(
 
 /// Whether the feed says that the grant lives, and its time is not over.
 pub fn lives(known: &Snapshot, id: &GrantId, record: &GrantRecord, now: Timestamp) -> bool {
-    let bonds = Bonds { client: Some(&record.client), subject: record.subject(), session: record.session() };
-    now < record.expires_at && known.is_live(id, &bonds, record.born)
+    now < record.expires_at && known.is_live(id, &record.bonds(), record.born)
 }
 
 /// The part of a grant that an access token is asked for.
