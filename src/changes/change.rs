@@ -209,6 +209,10 @@ impl Actor {
         Self(format!("resource server {id}"))
     }
 
+    pub fn user(id: &UserId) -> Self {
+        Self(format!("user {id}"))
+    }
+
     pub fn command_line() -> Self {
         Self("command line".to_owned())
     }

@@ -104,6 +104,9 @@ pub struct Config {
     /// From 0 to 4; 0: only the length of a new password counts.
     pub password_score: u8,
     pub breached_passwords: Option<PathBuf>,
+    pub password_threads: usize,
+    pub login_session_ttl: Duration,
+    pub login_session_idle_ttl: Duration,
     pub trusted_proxies: Vec<IpNet>,
     pub tls: Option<TlsFiles>,
     pub workers: usize,
@@ -149,6 +152,9 @@ impl Config {
             refresh_token_idle_ttl: values.require("refresh_token_idle_ttl", values::lifetime)?,
             password_score: values.require("password_score", values::password_score)?,
             breached_passwords: values.path("breached_passwords"),
+            password_threads: values.require("password_threads", values::password_threads)?,
+            login_session_ttl: values.require("login_session_ttl", values::lifetime)?,
+            login_session_idle_ttl: values.require("login_session_idle_ttl", values::lifetime)?,
             trusted_proxies: values.require("trusted_proxies", values::networks)?,
             tls,
             workers: values.require("workers", values::workers)?,
@@ -187,9 +193,11 @@ impl Config {
         self.database_url.as_ref().is_some_and(|url| url.expose().starts_with("postgres"))
     }
 
-    /// The longest that a grant made under this configuration may live, by the server's defaults.
+    /// The longest that a grant or a login session made under this configuration may live, by the
+    /// server's defaults.
     pub fn longest_lifetime(&self) -> Duration {
-        self.access_token_ttl.max(self.refresh_token_ttl) + CODE_LIFETIME
+        let grant = self.access_token_ttl.max(self.refresh_token_ttl) + CODE_LIFETIME;
+        grant.max(self.login_session_ttl)
     }
 
     /// Every setting with its effective value and where that came from; secrets masked.
@@ -202,6 +210,7 @@ impl Config {
             match *name {
                 "issuer" => value.clone_from(&self.issuer),
                 "workers" => *value = self.workers.to_string(),
+                "password_threads" => *value = self.password_threads.to_string(),
                 "database_url" | "redis_url" | "token_key" if origin == "default" => {
                     "(in the data directory)".clone_into(value);
                 }

@@ -241,6 +241,36 @@ pub const SETTINGS: &[Setting] = &[
          and be replaced at any time. While it cannot be read no password can be set.",
     ),
     Setting::new(
+        "password_threads",
+        People,
+        Number { most: 256 },
+        "Threads that hash passwords [0: one for two cores]",
+    )
+    .default("0")
+    .advice(
+        "Each hashes some 60 passwords a second, in 19 MiB of memory, and gives way to all other threads. 64 logins wait \
+         for each of them; the next is answered 503 at once.",
+    ),
+    Setting::new(
+        "login_session_ttl",
+        People,
+        Duration { least: "1s", most: Some("3650d") },
+        "How long somebody stays logged in in a browser at most",
+    )
+    .default("30d")
+    .advice(
+        "Then the password is asked for again. Tokens that applications were given meanwhile go on by their own \
+         lifetimes; logging out ends those as well.",
+    ),
+    Setting::new(
+        "login_session_idle_ttl",
+        People,
+        Duration { least: "1s", most: Some("3650d") },
+        "How long somebody stays logged in in a browser that does not come back",
+    )
+    .default("14d")
+    .advice("Each visit to a page begins it anew. Both hold for sessions that begin from then on."),
+    Setting::new(
         "store_timeout",
         Running,
         Duration { least: "1ms", most: Some("1900ms") },
@@ -252,12 +282,14 @@ pub const SETTINGS: &[Setting] = &[
         "trusted_proxies",
         Serving,
         Networks,
-        "Addresses or networks, separated by commas, from which plain http is accepted",
+        "Addresses or networks, separated by commas, from which plain http and X-Forwarded-For are accepted",
     )
     .default("")
     .advice(
-        "The load balancers that take TLS off, by the addresses their connections come from. Nothing that they say in \
-         headers (`X-Forwarded-…`, `Forwarded`) is believed, or needed.",
+        "The load balancers in front, by the addresses their connections come from. They may take TLS off, and say in \
+         `X-Forwarded-For` whose requests they pass on: failed logins are counted by that address. Of several addresses \
+         the last that is no trusted proxy's counts, so they append theirs. Nothing else that stands in headers \
+         (`X-Forwarded-Host`, `X-Forwarded-Proto`, `Forwarded`) is believed, or needed.",
     ),
     Setting::new(
         "tls_cert",

@@ -19,6 +19,8 @@ const MAX_STORE_TIMEOUT: Duration = Duration::from_millis(1900);
 const MAX_DRAIN_DELAY: Duration = Duration::from_secs(6);
 /// More than this actix-server refuses, by a panic.
 const MAX_WORKERS: usize = 512;
+/// Each takes 19 MiB while it hashes.
+const MAX_PASSWORD_THREADS: usize = 256;
 
 struct Value {
     text: String,
@@ -221,6 +223,14 @@ pub(super) fn workers(text: &str) -> Result<usize, String> {
         Ok(0) => Ok(std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_WORKERS))),
         Ok(workers) if workers <= MAX_WORKERS => Ok(workers),
         _ => Err(format!("is {text:?}, not a number of threads from 0 to {MAX_WORKERS}")),
+    }
+}
+
+pub(super) fn password_threads(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(0) => Ok(std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))),
+        Ok(threads) if threads <= MAX_PASSWORD_THREADS => Ok(threads),
+        _ => Err(format!("is {text:?}, not a number of threads from 0 to {MAX_PASSWORD_THREADS}")),
     }
 }
 

@@ -131,7 +131,8 @@ mod tests {
 
     fn named(name: &str) -> Arc<UserFacts> {
         let (id, name) = (id(), LoginName::parse(name).unwrap());
-        Arc::new(UserFacts { id, name, enabled: true, entitlements: users::Entitlements::default() })
+        let entitlements = users::Entitlements::default();
+        Arc::new(UserFacts { id, name, enabled: true, must_change_password: false, entitlements })
     }
 
     fn run(test: impl Future<Output = ()>) {

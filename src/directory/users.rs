@@ -42,6 +42,7 @@ pub struct UserFacts {
     pub id: UserId,
     pub name: LoginName,
     pub enabled: bool,
+    pub must_change_password: bool,
     pub entitlements: Entitlements,
 }
 
@@ -204,7 +205,8 @@ pub async fn facts(conn: &mut Connection, id: &UserId) -> Result<Option<UserFact
     let Some(user) = find(conn, id).await? else { return Ok(None) };
     let mut given = entitlements(conn, &[id.as_str()]).await?;
     let entitlements = given.remove(id).unwrap_or_default();
-    Ok(Some(UserFacts { id: user.id, name: user.name, enabled: user.enabled, entitlements }))
+    let User { id, name, enabled, must_change_password, .. } = user;
+    Ok(Some(UserFacts { id, name, enabled, must_change_password, entitlements }))
 }
 
 /// Gives a user a role; nothing changes for one who has it.

@@ -3,6 +3,7 @@
 //! [`routes`] is the one table of what is served. A handler reads its request ([`form`],
 //! [`basic`]), makes one call into [`oauth`](crate::oauth), and renders ([`respond`]).
 
+pub mod address;
 // What reads and answers strangers is public, for `fuzz`.
 pub mod basic;
 mod body;
@@ -27,6 +28,7 @@ use actix_web::web::Data;
 use ipnet::IpNet;
 
 use crate::domain::clock::Clock;
+use crate::identity::Identity;
 use crate::oauth::AuthorizationServer;
 use crate::telemetry::Metrics;
 
@@ -36,6 +38,7 @@ pub use self::health::{Check, Health, HealthCheck};
 #[derive(Clone)]
 pub struct WorkerState {
     pub server: AuthorizationServer,
+    pub identity: Identity,
     pub shared: Arc<SharedState>,
 }
 

@@ -6,8 +6,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::Unavailable;
 use super::passwords::{PasswordError, Passwords, Verified};
-use super::sessions::{LoginError, LoginSession, LoginSessions, Visit};
+use super::sessions::{LoginSession, LoginSessions, Visit};
 use super::throttle::{Admission, Throttle};
 use crate::directory::users::{self, User};
 use crate::domain::clock::Clock;
@@ -15,7 +16,7 @@ use crate::domain::login_name::LoginName;
 use crate::domain::password::{Password, PasswordHash};
 use crate::domain::position::ChangeNumber;
 use crate::domain::token::PlainToken;
-use crate::grants::{GrantStore, StoreError};
+use crate::grants::GrantStore;
 use crate::sql::{Database, SqlError};
 
 /// What somebody typed, and where.
@@ -41,27 +42,12 @@ pub struct LoggedIn {
 pub enum LoginFailure {
     /// Too many log in at this moment.
     Busy,
-    Unavailable(String),
+    Unavailable(Unavailable),
 }
 
-impl From<SqlError> for LoginFailure {
-    fn from(error: SqlError) -> Self {
-        Self::Unavailable(error.to_string())
-    }
-}
-
-impl From<StoreError> for LoginFailure {
-    fn from(error: StoreError) -> Self {
-        Self::Unavailable(error.to_string())
-    }
-}
-
-impl From<LoginError> for LoginFailure {
-    fn from(error: LoginError) -> Self {
-        match error {
-            LoginError::Store(error) => error.into(),
-            LoginError::Entropy(error) => Self::Unavailable(error.to_string()),
-        }
+impl<E: Into<Unavailable>> From<E> for LoginFailure {
+    fn from(error: E) -> Self {
+        Self::Unavailable(error.into())
     }
 }
 
@@ -69,7 +55,7 @@ impl From<PasswordError> for LoginFailure {
     fn from(error: PasswordError) -> Self {
         match error {
             PasswordError::Busy => Self::Busy,
-            PasswordError::Failed(why) => Self::Unavailable(why),
+            PasswordError::Failed(why) => Self::Unavailable(Unavailable(why)),
         }
     }
 }
@@ -92,6 +78,10 @@ impl Login {
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self { database, passwords, throttle, sessions, clock }
+    }
+
+    pub const fn sessions(&self) -> &LoginSessions {
+        &self.sessions
     }
 
     /// Logs somebody in; `None` if not, whatever the reason. `born` is a position of the feed that was read before:

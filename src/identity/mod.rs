@@ -1,7 +1,33 @@
-//! People: how somebody proves who they are.
+//! People: how somebody proves who they are, and who is in front of a page.
 
 pub mod browser;
 pub mod login;
 pub mod passwords;
 pub mod sessions;
 pub mod throttle;
+mod unavailable;
+mod visitor;
+
+use std::sync::Arc;
+
+use self::login::Login;
+pub use self::unavailable::Unavailable;
+pub use self::visitor::Visitor;
+use crate::directory::{ChangeFeed, Users};
+use crate::grants::GrantStore;
+
+/// What the hosted pages know of people, as one worker has it.
+#[derive(Clone)]
+pub struct Identity {
+    feed: ChangeFeed,
+    grants: Arc<dyn GrantStore>,
+    users: Users,
+    login: Arc<Login>,
+}
+
+impl Identity {
+    /// `grants` is the worker's own store; the rest is shared by all workers.
+    pub const fn new(feed: ChangeFeed, grants: Arc<dyn GrantStore>, users: Users, login: Arc<Login>) -> Self {
+        Self { feed, grants, users, login }
+    }
+}

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
+use super::Unavailable;
 use crate::changes::{Bonds, Snapshot};
 use crate::domain::clock::Timestamp;
-use crate::domain::entropy::{Entropy, EntropyUnavailable};
+use crate::domain::entropy::Entropy;
 use crate::domain::identifier::{GrantId, UserId};
 use crate::domain::position::ChangeNumber;
 use crate::domain::token::{PlainToken, TokenKind, TokenString};
@@ -63,25 +64,6 @@ impl LoginSession {
     }
 }
 
-/// Why nobody could be logged in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LoginError {
-    Store(StoreError),
-    Entropy(EntropyUnavailable),
-}
-
-impl From<StoreError> for LoginError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<EntropyUnavailable> for LoginError {
-    fn from(error: EntropyUnavailable) -> Self {
-        Self::Entropy(error)
-    }
-}
-
 /// Begins login sessions and finds them again.
 pub struct LoginSessions {
     keys: Arc<TokenKeys>,
@@ -105,7 +87,7 @@ impl LoginSessions {
         visit: Visit,
         born: ChangeNumber,
         now: Timestamp,
-    ) -> Result<(LoginSession, PlainToken), LoginError> {
+    ) -> Result<(LoginSession, PlainToken), Unavailable> {
         let Lifetimes { idle, absolute } = self.lifetimes;
         loop {
             let id = GrantId::generate(self.entropy.as_ref())?;

@@ -4,13 +4,13 @@ mod admission;
 mod health;
 mod limits;
 mod observed;
-mod passwords;
+mod people;
 pub mod quickstart;
 mod replica;
 mod serve;
 mod stores;
 
 pub use self::limits::leave_no_core;
-pub use self::passwords::password_policy;
+pub use self::people::password_policy;
 pub use self::serve::{Announce, LONGEST_STOP, Mode, ServeError, run};
 pub use self::stores::{GrantBackend, Stores, check, lock_data_dir};

@@ -11,6 +11,7 @@ use super::admission::FeedAdmission;
 use super::health::ReplicaHealth;
 use super::limits;
 use super::observed::ObservedGrants;
+use super::people;
 use super::quickstart::{self, Demo};
 use super::replica::{ReplicaFeed, TaskWatch, wait_for_schema};
 use super::stores::{self, GrantBackend, Stores};
@@ -21,6 +22,8 @@ use crate::grants::GrantStore;
 use crate::grants::redis::{Connector, Link, RedisGrants};
 use crate::http::server::MakeWorker;
 use crate::http::{Health, SharedState, WorkerState, server};
+use crate::identity::Identity;
+use crate::identity::login::Login;
 use crate::oauth::{AuthorizationServer, Settings};
 use crate::sql::SqlError;
 use crate::sql::migrations::SchemaState;
@@ -146,8 +149,9 @@ async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce<'_>
         stores.entropy.as_ref(),
     );
     let shared = Arc::new(shared.map_err(other)?);
+    let login = Arc::new(people::login(&config, &stores, &keys)?);
     let workers =
-        Workers { stores: stores.clone(), feed, keys, admission, links, shared: Arc::clone(&shared) };
+        Workers { stores: stores.clone(), feed, keys, login, admission, links, shared: Arc::clone(&shared) };
     let finish_within = match mode {
         Mode::Serve => STOP_WITHIN.saturating_sub(config.drain_delay),
         Mode::Quickstart => Duration::from_secs(1),
@@ -253,6 +257,7 @@ struct Workers {
     stores: Stores,
     feed: ChangeFeed,
     keys: Arc<TokenKeys>,
+    login: Arc<Login>,
     admission: Arc<FeedAdmission>,
     links: Arc<Mutex<Vec<Weak<Link>>>>,
     shared: Arc<SharedState>,
@@ -276,15 +281,18 @@ impl Workers {
         Ok(Arc::new(move || {
             // Its own for each worker: what workers share, their cores pass to and fro.
             let settings = Settings { issuer: settings.issuer.as_ref().into(), ..settings.clone() };
+            let grants = self.grants(store_timeout);
+            let users = Users::new(Arc::clone(&self.stores.users), self.stores.database.clone());
             let server = AuthorizationServer::new(
                 self.feed.clone(),
-                self.grants(store_timeout),
+                Arc::clone(&grants),
                 Arc::clone(&self.keys),
                 Arc::clone(&self.stores.entropy),
-                Users::new(Arc::clone(&self.stores.users), self.stores.database.clone()),
+                users.clone(),
                 Arc::new(settings),
             );
-            WorkerState { server, shared: Arc::clone(&self.shared) }
+            let identity = Identity::new(self.feed.clone(), grants, users, Arc::clone(&self.login));
+            WorkerState { server, identity, shared: Arc::clone(&self.shared) }
         }))
     }
 

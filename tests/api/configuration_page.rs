@@ -31,7 +31,7 @@ fn settings() -> String {
         ),
         (Topic::Tokens, "Tokens", "What tokens are made with, and how long they live."),
         (Topic::Revocation, "Revocation", "How certain, and how patient, an acknowledgement is."),
-        (Topic::People, "People", "What their passwords must be like."),
+        (Topic::People, "People", "What their passwords must be like, and how long they stay logged in."),
         (Topic::Running, "Running", "Threads, patience, stopping, logs."),
     ] {
         write!(text, "### {title}\n\n{about}\n").unwrap();

@@ -6,6 +6,7 @@
 //! | [`authorize`] | which requests are shown to a user, and where the others are answered |
 //! | [`code`] | redeeming a code: once, by its client, with its verifier; a replay kills |
 //! | [`refresh`] | the table of the chain: rotation, retry, reuse |
+//! | [`visitors`] | who is in front of a page, on every replica |
 //! | [`faults`] | the same when the store lost a rotation, and when the token key is rotated |
 //! | [`world`] | the replicas, and verbs |
 
@@ -25,6 +26,7 @@ mod authorize;
 mod code;
 mod faults;
 mod refresh;
+mod visitors;
 mod world;
 
 use std::sync::OnceLock;

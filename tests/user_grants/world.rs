@@ -31,6 +31,11 @@ use symbolon::domain::token_key::TokenKeys;
 use symbolon::grants::redis::{ControlPool, Link, RedisGrants, RedisUrl};
 use symbolon::grants::sqlite::SqliteGrants;
 use symbolon::grants::{Admission, GrantStore, Witness};
+use symbolon::identity::Identity;
+use symbolon::identity::login::Login;
+use symbolon::identity::passwords::{PasswordPolicy, Passwords};
+use symbolon::identity::sessions::{Lifetimes, LoginSessions};
+use symbolon::identity::throttle::Throttle;
 use symbolon::oauth::authorize::{Approval, AuthorizationParameters, AuthorizationRequest};
 use symbolon::oauth::{
     AuthorizationServer, IssuedToken, OAuthError, PresentedCredentials, PresentedGrant, Redemption, Settings,
@@ -53,6 +58,8 @@ pub const SCOPE: &str = "mail:send notes:read notes:write";
 pub const ACCESS_TTL: Duration = Duration::from_secs(900);
 pub const REFRESH_TTL: Duration = Duration::from_secs(30 * 86_400);
 pub const IDLE_TTL: Duration = Duration::from_secs(14 * 86_400);
+pub const SESSION_TTL: Duration = Duration::from_secs(86_400);
+pub const SESSION_IDLE_TTL: Duration = Duration::from_secs(3_600);
 /// The example of RFC 7636, Appendix B.
 pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 pub const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
@@ -95,6 +102,8 @@ enum Store {
 /// One installation.
 pub struct World {
     pub replicas: Vec<AuthorizationServer>,
+    /// The people, as each replica knows them.
+    pub identities: Vec<Identity>,
     pub clock: Arc<LaterClock>,
     pub admin: Admin,
     pub user: UserId,
@@ -197,6 +206,7 @@ impl World {
         let nobody = || secret("nobody:nobody");
         let mut world = Self {
             replicas: Vec::new(),
+            identities: Vec::new(),
             feeds: Vec::new(),
             clock,
             admin,
@@ -267,17 +277,29 @@ impl World {
             revoke_wait: LATE,
         };
         let grants = self.grants().await;
+        let users = Users::new(users, self.database.clone());
+        let login = Arc::new(self.login(keys));
+        self.identities.push(Identity::new(feed.clone(), Arc::clone(&grants), users.clone(), login));
         let server = AuthorizationServer::new(
             feed.clone(),
             grants,
             Arc::clone(keys),
             Arc::new(SystemEntropy),
-            Users::new(users, self.database.clone()),
+            users,
             Arc::new(settings),
         );
         eventually("the replica has joined", async || feed.current().is_ok()).await;
         self.feeds.push(feed);
         self.replicas.push(server);
+    }
+
+    fn login(&self, keys: &Arc<TokenKeys>) -> Login {
+        let clock = || Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let passwords = Passwords::start(1, PasswordPolicy::new(0, None), Arc::new(SystemEntropy)).unwrap();
+        let lifetimes = Lifetimes { idle: SESSION_IDLE_TTL, absolute: SESSION_TTL };
+        let sessions = LoginSessions::new(Arc::clone(keys), Arc::new(SystemEntropy), lifetimes);
+        let throttle = Throttle::new(Arc::clone(keys), clock());
+        Login::new(self.database.clone(), Arc::new(passwords), throttle, sessions, clock())
     }
 
     /// The store, by a connection of its own.
