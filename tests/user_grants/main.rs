@@ -8,6 +8,7 @@
 //! | [`refresh`] | the table of the chain: rotation, retry, reuse |
 //! | [`visitors`] | who is in front of a page, on every replica |
 //! | [`faults`] | the same when the store lost a rotation, and when the token key is rotated |
+//! | [`requests`] | what a client asks for |
 //! | [`world`] | the replicas, and verbs |
 
 #![allow(
@@ -26,6 +27,7 @@ mod authorize;
 mod code;
 mod faults;
 mod refresh;
+mod requests;
 mod visitors;
 mod world;
 

@@ -21,12 +21,10 @@ use symbolon::domain::clock::{BootTime, Clock, SystemClock};
 use symbolon::domain::entropy::SystemEntropy;
 use symbolon::domain::identifier::{ClientId, GrantId, ResourceIdentifier, UserId};
 use symbolon::domain::login_name::LoginName;
-use symbolon::domain::pkce::CodeVerifier;
 use symbolon::domain::position::{ChangeNumber, Position};
 use symbolon::domain::redirect_uri::RedirectUri;
 use symbolon::domain::scope::Scope;
 use symbolon::domain::secret::{PlainSecret, SecretDigest};
-use symbolon::domain::token::TokenString;
 use symbolon::domain::token_key::TokenKeys;
 use symbolon::grants::redis::{ControlPool, Link, RedisGrants, RedisUrl};
 use symbolon::grants::sqlite::SqliteGrants;
@@ -36,15 +34,15 @@ use symbolon::identity::login::Login;
 use symbolon::identity::passwords::{PasswordPolicy, Passwords};
 use symbolon::identity::sessions::{Lifetimes, LoginSessions};
 use symbolon::identity::throttle::Throttle;
-use symbolon::oauth::authorize::{Approval, AuthorizationParameters, AuthorizationRequest};
+use symbolon::oauth::authorize::{Approval, AuthorizationRequest};
 use symbolon::oauth::{
-    AuthorizationServer, IssuedToken, OAuthError, PresentedCredentials, PresentedGrant, Redemption, Settings,
-    TokenRequest,
+    AuthorizationServer, IssuedToken, OAuthError, PresentedCredentials, Settings, TokenRequest,
 };
 use symbolon::sql::{Database, DatabaseUrl, migrations};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
+pub use crate::requests::{parameter, parameters, redemption, refreshing};
 use crate::runtime;
 use crate::support::redis::RedisServer;
 use crate::support::scratch;
@@ -457,44 +455,6 @@ impl World {
         });
         unit.await.unwrap().map(|text| text.split(';').map(str::to_owned).collect()).unwrap_or_default()
     }
-}
-
-/// The parameters of the usual authorization request.
-pub fn parameters(app: &App) -> AuthorizationParameters<'_> {
-    AuthorizationParameters {
-        client_id: Some(&app.id),
-        redirect_uri: Some(REDIRECT_URI),
-        response_type: Some("code"),
-        state: Some("af0ifjsldkj"),
-        code_challenge: Some(CHALLENGE),
-        code_challenge_method: Some("S256"),
-        ..AuthorizationParameters::default()
-    }
-}
-
-/// A parameter of a redirect.
-pub fn parameter(location: &str, name: &str) -> Option<String> {
-    let url = url::Url::parse(location).unwrap();
-    url.query_pairs().find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
-}
-
-pub fn redemption(app: &App, code: &str) -> TokenRequest {
-    request(
-        app,
-        PresentedGrant::AuthorizationCode(Redemption {
-            code: TokenString::parse(code.as_bytes()).ok(),
-            redirect_uri: Some(REDIRECT_URI.to_owned()),
-            verifier: CodeVerifier::parse(VERIFIER).ok(),
-        }),
-    )
-}
-
-pub fn refreshing(app: &App, token: &str) -> TokenRequest {
-    request(app, PresentedGrant::RefreshToken(TokenString::parse(token.as_bytes()).ok()))
-}
-
-fn request(app: &App, grant: PresentedGrant) -> TokenRequest {
-    TokenRequest { grant, credentials: app.credentials.clone(), scope: None, resources: Vec::new() }
 }
 
 pub fn access(issued: &IssuedToken) -> &str {
