@@ -7,6 +7,7 @@ use super::{Act, Admin, AdminError};
 use crate::changes::{Change, KillScope, Recorded, record_longest_lifetime};
 use crate::directory::{Client, Credentials, GrantType, clients};
 use crate::domain::identifier::ClientId;
+use crate::domain::origin::Origin;
 use crate::domain::redirect_uri::RedirectUri;
 use crate::domain::scope::Scope;
 use crate::domain::secret::PlainSecret;
@@ -25,6 +26,7 @@ pub struct NewClient {
     pub access_token_ttl: Option<Duration>,
     pub redirect_uris: Vec<RedirectUri>,
     pub refresh_retry_window: Option<Duration>,
+    pub origins: BTreeSet<Origin>,
     /// Made when it is missing.
     pub secret: Option<PlainSecret>,
 }
@@ -40,6 +42,7 @@ pub struct ClientUpdate {
     pub redirect_uris: Option<Vec<RedirectUri>>,
     /// `Some(None)`: the default.
     pub refresh_retry_window: Option<Option<Duration>>,
+    pub origins: Option<BTreeSet<Origin>>,
 }
 
 fn check(client: &Client) -> Result<(), String> {
@@ -110,6 +113,7 @@ impl Admin {
             access_token_ttl: new.access_token_ttl,
             redirect_uris: new.redirect_uris,
             refresh_retry_window: new.refresh_retry_window,
+            origins: new.origins,
             enabled: true,
             created_at: self.clock.now(),
         };
@@ -170,6 +174,7 @@ impl Admin {
                 access_token_ttl,
                 redirect_uris,
                 refresh_retry_window,
+                origins,
             } = update;
             client.name = name.unwrap_or_else(|| client.name.clone());
             client.grant_types = grant_types.unwrap_or_else(|| client.grant_types.clone());
@@ -177,6 +182,7 @@ impl Admin {
             client.access_token_ttl = access_token_ttl.unwrap_or(client.access_token_ttl);
             client.redirect_uris = redirect_uris.unwrap_or_else(|| client.redirect_uris.clone());
             client.refresh_retry_window = refresh_retry_window.unwrap_or(client.refresh_retry_window);
+            client.origins = origins.unwrap_or_else(|| client.origins.clone());
             check(client).map_err(SqlError::Refused)?;
             Ok(Vec::new())
         })

@@ -117,6 +117,10 @@ pub struct CreateClient {
     /// How long its last refresh token may be presented again [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     pub refresh_retry_window: Option<Duration>,
+    /// An origin (scheme and host, as browsers write it) whose pages may read what it is answered;
+    /// may be repeated
+    #[arg(long = "origin", value_name = "ORIGIN")]
+    pub origins: Vec<String>,
     /// Choose its id [default: one is made]
     #[arg(long, value_name = "ID")]
     pub client_id: Option<String>,
@@ -151,6 +155,12 @@ pub struct UpdateClient {
     /// How long it may present its last refresh token again, or "default"
     #[arg(long, value_name = "TIME", value_parser = read_own_lifetime)]
     pub refresh_retry_window: Option<OwnLifetime>,
+    /// An origin whose pages may read what it is answered from now on; may be repeated
+    #[arg(long = "origin", value_name = "ORIGIN")]
+    pub origins: Vec<String>,
+    /// No page may from now on
+    #[arg(long, conflicts_with = "origins")]
+    pub no_origin: bool,
 }
 
 /// A client's own lifetime, or none. A type of its own: as text, clap would take it for the setting

@@ -17,6 +17,7 @@ use crate::config::MAX_LIFETIME;
 use crate::directory::{Client, GrantType};
 use crate::domain::duration;
 use crate::domain::identifier::ClientId;
+use crate::domain::origin::Origin;
 use crate::domain::redirect_uri::RedirectUri;
 use crate::domain::secret::PlainSecret;
 
@@ -169,6 +170,7 @@ fn read_new(create: CreateClient) -> Result<NewClient, CliError> {
         access_token_ttl: create.access_token_ttl,
         redirect_uris: read_redirect_uris(&create.redirect_uris)?,
         refresh_retry_window: create.refresh_retry_window,
+        origins: read_origins(&create.origins)?,
         secret,
     })
 }
@@ -209,6 +211,13 @@ fn read_redirect_uris(uris: &[String]) -> Result<Vec<RedirectUri>, CliError> {
     uris.iter().map(read).collect()
 }
 
+fn read_origins(origins: &[String]) -> Result<BTreeSet<Origin>, CliError> {
+    let read = |text: &String| {
+        Origin::parse(text).map_err(|why| CliError::Usage(format!("--origin {text:?}: {why}")))
+    };
+    origins.iter().map(read).collect()
+}
+
 fn read_update(update: UpdateClient) -> Result<ClientUpdate, CliError> {
     let ttl = update.access_token_ttl.map(|OwnLifetime(ttl)| ttl);
     ttl.flatten().map(check_ttl).transpose()?;
@@ -216,6 +225,10 @@ fn read_update(update: UpdateClient) -> Result<ClientUpdate, CliError> {
     let scope = update.scope.as_deref().map(read_scope).transpose()?;
     let uris = &update.redirect_uris;
     let redirect_uris = if uris.is_empty() { None } else { Some(read_redirect_uris(uris)?) };
+    let origins = match update.origins.is_empty() && !update.no_origin {
+        true => None,
+        false => Some(read_origins(&update.origins)?),
+    };
     let window = update.refresh_retry_window.map(|OwnLifetime(window)| window);
     window.flatten().map(check_retry_window).transpose()?;
     let read = ClientUpdate {
@@ -225,10 +238,11 @@ fn read_update(update: UpdateClient) -> Result<ClientUpdate, CliError> {
         access_token_ttl: ttl,
         redirect_uris,
         refresh_retry_window: window,
+        origins,
     };
     if read == ClientUpdate::default() {
-        let why = "nothing to update: give --name, --grant, --scope, --access-token-ttl, --redirect-uri or \
-                   --refresh-retry-window";
+        let why = "nothing to update: give --name, --grant, --scope, --access-token-ttl, --redirect-uri, \
+                   --refresh-retry-window, --origin or --no-origin";
         return Err(CliError::Usage(why.to_owned()));
     }
     Ok(read)
@@ -251,6 +265,10 @@ fn redirect_uris(client: &Client) -> Vec<&str> {
     client.redirect_uris.iter().map(RedirectUri::as_str).collect()
 }
 
+fn origins(client: &Client) -> Vec<&str> {
+    client.origins.iter().map(Origin::as_str).collect()
+}
+
 fn describe(client: &Client) -> String {
     let kind = if client.credentials.is_some() { "confidential" } else { "public" };
     let ttl = client.access_token_ttl.map_or_else(|| "the server's default".to_owned(), duration::format);
@@ -264,6 +282,7 @@ fn describe(client: &Client) -> String {
         ("access token ttl", ttl),
         ("redirect uris", redirect_uris(client).join(" ")),
         ("refresh retry window", duration::format(client.retry_window())),
+        ("origins", origins(client).join(" ")),
         ("created", moment(client.created_at.unix_seconds())),
     ];
     if let Some(at) = client.credentials.as_ref().and_then(crate::directory::Credentials::previous_expires_at)
@@ -284,6 +303,7 @@ fn document(client: &Client) -> Value {
         "access_token_ttl": client.access_token_ttl.map(|ttl| ttl.as_secs()),
         "redirect_uris": redirect_uris(client),
         "refresh_retry_window": client.retry_window().as_secs(),
+        "origins": origins(client),
         "created_at": client.created_at.unix_seconds(),
     })
 }

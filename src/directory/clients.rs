@@ -10,6 +10,7 @@ use diesel_async::RunQueryDsl;
 use super::credentials::Credentials;
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::ClientId;
+use crate::domain::origin::Origin;
 use crate::domain::redirect_uri::RedirectUri;
 use crate::domain::scope::Scope;
 use crate::sql::schema::clients;
@@ -66,6 +67,8 @@ pub struct Client {
     /// How long the previous refresh token may be presented again; [`RETRY_WINDOW`] where it is
     /// missing.
     pub refresh_retry_window: Option<Duration>,
+    /// Whose pages may read what it is answered.
+    pub origins: BTreeSet<Origin>,
     pub enabled: bool,
     pub created_at: Timestamp,
 }
@@ -100,6 +103,7 @@ struct Row {
     created_at: i64,
     redirect_uris: String,
     refresh_retry_window: Option<i64>,
+    origins: String,
 }
 
 impl From<&Client> for Row {
@@ -120,6 +124,7 @@ impl From<&Client> for Row {
             created_at: client.created_at.unix_seconds(),
             redirect_uris: client.redirect_uris.iter().map(RedirectUri::as_str).collect::<Vec<_>>().join(" "),
             refresh_retry_window: client.refresh_retry_window.map(seconds),
+            origins: client.origins.iter().map(Origin::as_str).collect::<Vec<_>>().join(" "),
         }
     }
 }
@@ -153,6 +158,8 @@ impl TryFrom<Row> for Client {
         };
         let redirect_uris: Result<Vec<_>, _> =
             row.redirect_uris.split_ascii_whitespace().map(RedirectUri::parse).collect();
+        let origins: Result<BTreeSet<_>, _> =
+            row.origins.split_ascii_whitespace().map(Origin::parse).collect();
         Ok(Self {
             credentials,
             grant_types: grant_types.ok_or_else(|| unintelligible("the grant types"))?,
@@ -160,6 +167,7 @@ impl TryFrom<Row> for Client {
             access_token_ttl: duration(row.access_token_ttl)?,
             redirect_uris: redirect_uris.map_err(|_| unintelligible("the redirect URIs"))?,
             refresh_retry_window: duration(row.refresh_retry_window)?,
+            origins: origins.map_err(|_| unintelligible("the origins"))?,
             id: ClientId::parse(&row.id).map_err(|_| unintelligible("the id"))?,
             name: row.name,
             enabled: row.enabled,

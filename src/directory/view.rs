@@ -12,6 +12,7 @@ use super::user_cache::{Remembered, UserCache};
 use super::users::UserFacts;
 use crate::changes::{Change, Projection, RecordedChange};
 use crate::domain::identifier::{ClientId, ResourceIdentifier, ResourceServerId, RoleName, UserId};
+use crate::domain::origin::Origin;
 use crate::domain::scope::Scope;
 use crate::sql::{Connection, SqlError};
 
@@ -19,6 +20,8 @@ use crate::sql::{Connection, SqlError};
 #[derive(Clone, Debug, Default)]
 pub struct DirectoryView {
     clients: imbl::HashMap<ClientId, Arc<Client>>,
+    /// How many clients registered an origin.
+    origins: imbl::HashMap<Origin, usize>,
     resource_servers: Arc<ResourceServers>,
     /// Few, and read anew at each change.
     roles: Arc<HashMap<RoleName, Role>>,
@@ -53,11 +56,33 @@ impl ResourceServers {
 
 impl DirectoryView {
     pub fn new(clients: Vec<Client>, resource_servers: Vec<ResourceServer>) -> Self {
-        Self {
-            clients: clients.into_iter().map(|client| (client.id.clone(), client.into())).collect(),
-            resource_servers: Arc::new(ResourceServers::index(resource_servers)),
-            ..Self::default()
+        let mut view =
+            Self { resource_servers: Arc::new(ResourceServers::index(resource_servers)), ..Self::default() };
+        for client in clients {
+            view.insert_client(client);
         }
+        view
+    }
+
+    fn insert_client(&mut self, client: Client) {
+        for origin in &client.origins {
+            *self.origins.entry(origin.clone()).or_default() += 1;
+        }
+        self.clients.insert(client.id.clone(), client.into());
+    }
+
+    fn remove_client(&mut self, id: &ClientId) {
+        let Some(client) = self.clients.remove(id) else { return };
+        for origin in &client.origins {
+            self.origins = self
+                .origins
+                .alter(|clients| clients?.checked_sub(1).filter(|left| *left > 0), origin.clone());
+        }
+    }
+
+    /// Whether any client registered this origin.
+    pub fn knows_origin(&self, origin: &str) -> bool {
+        self.origins.contains_key(origin)
     }
 
     /// What is remembered of a user, who has to be read otherwise. At least as new as the snapshot
@@ -174,10 +199,10 @@ impl Projection for DirectoryProjection {
         if !changed.is_empty() {
             let ids: Vec<_> = changed.iter().map(|id| id.as_str()).collect();
             for id in &changed {
-                view.clients.remove(*id);
+                view.remove_client(id);
             }
             for client in clients::find_all(conn, &ids).await? {
-                view.clients.insert(client.id.clone(), client.into());
+                view.insert_client(client);
             }
         }
         if servers_changed {

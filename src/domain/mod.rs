@@ -7,6 +7,7 @@ pub mod duration;
 pub mod entropy;
 pub mod identifier;
 pub mod login_name;
+pub mod origin;
 pub mod password;
 pub mod pkce;
 pub mod position;

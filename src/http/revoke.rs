@@ -4,6 +4,7 @@ use actix_web::http::header;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::cross_origin::Reader;
 use super::introspect::{KNOWN, TOKEN_MISSING};
 use super::observe::observe;
 use super::{WorkerState, basic, form};
@@ -11,8 +12,10 @@ use crate::oauth::OAuthError;
 use crate::oauth::revoke::Revocation;
 
 pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerState>) -> HttpResponse {
-    observe(&state.shared, &state.shared.endpoints.revoke, async {
+    let reader = Reader::of(&request);
+    let response = observe(&state.shared, &state.shared.endpoints.revoke, async {
         let form = form::read(&request, payload, KNOWN).await?;
+        reader.note_client(&form);
         let credentials = basic::credentials(&request, &form)?;
         let token = form.bytes("token").ok_or(TOKEN_MISSING)?;
         let outcome = state.server.revoke(&credentials, token).await;
@@ -34,5 +37,6 @@ pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerStat
             .insert_header((header::PRAGMA, "no-cache"))
             .finish())
     })
-    .await
+    .await;
+    reader.show(&state, response)
 }

@@ -5,7 +5,7 @@ use actix_web::web::{self, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource};
 
 use super::observe::observe;
-use super::{body, health, introspect, metadata, openapi, respond, revoke, shared, token};
+use super::{body, cross_origin, health, introspect, metadata, openapi, respond, revoke, shared, token};
 use crate::oauth::OAuthError;
 
 /// An address on the main listener and the methods it answers.
@@ -73,7 +73,11 @@ fn resource(path: &str, route: &'static Route) -> Resource {
     let refuse = move |request: HttpRequest, payload: Payload| {
         refuse(request, payload, OAuthError::MethodNotAllowed { allow: route.allow })
     };
-    web::resource(path).route((route.register)()).default_service(web::to(refuse))
+    let mut resource = web::resource(path).route((route.register)());
+    if cross_origin::PATHS.contains(&route.path) {
+        resource = resource.route(cross_origin::preflight());
+    }
+    resource.default_service(web::to(refuse))
 }
 
 async fn refuse(request: HttpRequest, payload: Payload, error: OAuthError) -> HttpResponse {

@@ -4,6 +4,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::cross_origin::Reader;
 use super::form::{Form, Known, Occurs};
 use super::observe::observe;
 use super::{WorkerState, basic, form, respond};
@@ -31,8 +32,10 @@ pub const KNOWN: Known = &[
 ];
 
 pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerState>) -> HttpResponse {
-    observe(&state.shared, &state.shared.endpoints.token, async {
+    let reader = Reader::of(&request);
+    let response = observe(&state.shared, &state.shared.endpoints.token, async {
         let form = form::read(&request, payload, KNOWN).await?;
+        reader.note_client(&form);
         let token_request = parse(&request, &form)?;
         let issued = state.server.issue(&token_request).await?;
         let grant_type = token_request.grant.grant_type().as_str();
@@ -42,7 +45,8 @@ pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerStat
         response.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
         Ok(response)
     })
-    .await
+    .await;
+    reader.show(&state, response)
 }
 
 fn parse(request: &HttpRequest, form: &Form) -> Result<TokenRequest, OAuthError> {

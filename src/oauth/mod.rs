@@ -5,6 +5,7 @@
 
 pub mod authorize;
 pub mod client_authentication;
+mod cross_origin;
 pub mod error;
 pub mod grant_types;
 pub mod introspect;

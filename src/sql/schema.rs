@@ -89,6 +89,8 @@ diesel::table! {
         redirect_uris -> Text,
         /// Seconds; the default where it is missing.
         refresh_retry_window -> Nullable<BigInt>,
+        /// Space-separated.
+        origins -> Text,
     }
 }
 

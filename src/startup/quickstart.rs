@@ -102,6 +102,7 @@ pub async fn prepare(stores: &Stores) -> Result<Demo, ServeError> {
                 access_token_ttl: None,
                 redirect_uris: Vec::new(),
                 refresh_retry_window: None,
+                origins: BTreeSet::new(),
                 secret: None,
             };
             admin.create_client(new).await.map(|(client, secret, _)| (client, secret))

@@ -283,6 +283,50 @@ fn redirect_uris_and_the_retry_window_are_registered_shown_and_changed() {
 }
 
 #[test]
+fn origins_are_registered_shown_changed_and_taken_away() {
+    let place = Place::new();
+    let (one, other) = ("https://app.example", "http://localhost:3000");
+    place
+        .cli(&[
+            "client",
+            "create",
+            "app",
+            "--client-id",
+            "app",
+            "--public",
+            "--origin",
+            one,
+            "--origin",
+            other,
+        ])
+        .success();
+    let shown = || place.cli(&["client", "show", "app", "--json"]).success().json()["origins"].clone();
+    assert_eq!(shown(), serde_json::json!([other, one]));
+    let text = place.cli(&["client", "show", "app"]).success().stdout;
+    assert!(text.contains(&format!("{other} {one}")), "{text}");
+    place.cli(&["client", "update", "app", "--name", "App"]).success();
+    assert_eq!(shown(), serde_json::json!([other, one]), "what is not named stays");
+    place.cli(&["client", "update", "app", "--origin", one]).success();
+    assert_eq!(shown(), serde_json::json!([one]));
+    place.cli(&["client", "update", "app", "--no-origin"]).success();
+    assert_eq!(shown(), serde_json::json!([]));
+    assert_refused(
+        2,
+        |arguments| place.cli(arguments),
+        &[
+            (&["client", "create", "b", "--origin", "*"], &["--origin", "wildcard"]),
+            (&["client", "create", "b", "--origin", "http://app.example"], &["--origin", "https"]),
+            (&["client", "create", "b", "--origin", "null"], &["--origin", "https://app.example"]),
+            (
+                &["client", "create", "b", "--origin", "https://App.example/"],
+                &["--origin", "browsers write", "https://app.example"],
+            ),
+            (&["client", "update", "app", "--origin", one, "--no-origin"], &["--no-origin"]),
+        ],
+    );
+}
+
+#[test]
 fn a_client_that_answers_cannot_reach_is_refused() {
     let place = Place::new();
     place.cli(&["client", "create", "app", "--client-id", "app"]).success();

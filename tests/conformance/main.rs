@@ -17,6 +17,7 @@
 mod support;
 
 mod coverage;
+mod cross_origin;
 mod expect;
 mod fault_table;
 mod forge;

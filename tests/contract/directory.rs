@@ -5,6 +5,7 @@ use std::time::Duration;
 use symbolon::directory::{Client, Credentials, GrantType, ResourceServer, clients, resource_servers};
 use symbolon::domain::clock::Timestamp;
 use symbolon::domain::identifier::{ClientId, ResourceIdentifier, ResourceServerId};
+use symbolon::domain::origin::Origin;
 use symbolon::domain::redirect_uri::RedirectUri;
 use symbolon::domain::scope::Scope;
 use symbolon::domain::secret::SecretDigest;
@@ -54,6 +55,9 @@ pub fn full_client(id: &str, name: &str) -> Client {
             .map(|uri| RedirectUri::parse(uri).unwrap())
             .into(),
         refresh_retry_window: Some(Duration::from_secs(10)),
+        origins: ["https://app.example", "http://localhost:3000"]
+            .map(|origin| Origin::parse(origin).unwrap())
+            .into(),
         enabled: true,
         created_at: at,
     }
@@ -68,6 +72,7 @@ pub fn bare_client(id: &str, name: &str) -> Client {
         access_token_ttl: None,
         redirect_uris: Vec::new(),
         refresh_retry_window: None,
+        origins: [].into(),
         enabled: false,
         ..full_client(id, name)
     }

@@ -11,6 +11,7 @@ use symbolon::directory::{
 };
 use symbolon::domain::clock::Clock as _;
 use symbolon::domain::identifier::ResourceIdentifier;
+use symbolon::domain::origin::Origin;
 use symbolon::domain::scope::Scope;
 use symbolon::sql::{Connection, SqlError};
 
@@ -25,6 +26,7 @@ cases!(Kind: postgres = Postgres, sqlite = Sqlite => {
 
 const CLIENTS: u64 = 5;
 const SERVERS: u64 = 4;
+const ORIGINS: [&str; 3] = ["https://a.example", "https://b.example", "http://localhost:3000"];
 const SCOPES: [&str; 4] = ["a", "b", "c", "a b"];
 
 /// Small numbers in no order (xorshift), the same in every run.
@@ -59,6 +61,8 @@ fn any_step(dice: &mut Dice) -> Step {
         let mut client = if name == 0 { bare_client(&id.0, &id.1) } else { full_client(&id.0, &id.1) };
         client.enabled = dice.below(3) > 0;
         client.scope = dice.scope();
+        let origins = ORIGINS.into_iter().filter(|_| dice.below(3) == 0);
+        client.origins = origins.map(|origin| Origin::parse(origin).unwrap()).collect();
         if let Some(credentials) = &mut client.credentials {
             let rotated = digest(u8::try_from(dice.below(9)).unwrap());
             *credentials = credentials.rotate(rotated, Duration::from_secs(60), client.created_at);
@@ -135,6 +139,9 @@ fn assert_alike(one: &DirectoryView, other: &DirectoryView) {
             let identifier = ResourceIdentifier::parse(&identifier(id + 10 * name)).unwrap();
             assert_eq!(one.find_audience(&identifier), other.find_audience(&identifier));
         }
+    }
+    for origin in ORIGINS {
+        assert_eq!(one.knows_origin(origin), other.knows_origin(origin));
     }
     for scope in SCOPES {
         let scope = Scope::parse(scope).unwrap();

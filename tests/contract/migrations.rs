@@ -125,6 +125,7 @@ type Clients = (
     i64,
     String,
     Option<i64>,
+    String,
 );
 
 async fn every_column_can_be_read_and_holds_what_was_written(kind: Kind) {

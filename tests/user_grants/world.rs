@@ -352,6 +352,7 @@ impl World {
                 RedirectUri::parse("http://127.0.0.1/callback").unwrap(),
             ],
             refresh_retry_window: registration.retry_window,
+            origins: [].into(),
             secret: None,
         };
         let (_, secret, recorded) = self.admin.create_client(new).await.unwrap();
