@@ -53,8 +53,11 @@ impl Revocation {
     }
 
     fn number(&self) -> ChangeNumber {
-        let [a, b, c, d, e, f] = self.number;
-        ChangeNumber::new(u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+        let mut bytes = [0; 8];
+        if let Some(low) = bytes.last_chunk_mut() {
+            *low = self.number;
+        }
+        ChangeNumber::new(u64::from_be_bytes(bytes))
     }
 
     fn ends_at(&self) -> Timestamp {
