@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::clients::check_name;
 use super::{Act, Admin, AdminError};
 use crate::changes::{Change, Recorded};
-use crate::directory::{Credentials, ResourceServer, resource_servers};
+use crate::directory::{Credentials, ResourceServer, ScopeDescriptions, resource_servers};
 use crate::domain::identifier::{ResourceIdentifier, ResourceServerId};
 use crate::domain::scope::Scope;
 use crate::domain::secret::PlainSecret;
@@ -20,6 +20,7 @@ pub struct NewResourceServer {
     pub may_revoke: bool,
     pub scopes_needing_permission: Scope,
     pub include_roles: bool,
+    pub scope_descriptions: ScopeDescriptions,
 }
 
 /// What is to be different; `None` leaves it as it is.
@@ -31,6 +32,18 @@ pub struct ResourceServerUpdate {
     pub may_revoke: Option<bool>,
     pub scopes_needing_permission: Option<Scope>,
     pub include_roles: Option<bool>,
+    /// Those that are different; an empty text takes one away.
+    pub scope_descriptions: ScopeDescriptions,
+}
+
+/// A description of what it does not own would never be seen.
+fn check_described(descriptions: &ScopeDescriptions, scope: &Scope) -> Result<(), SqlError> {
+    match descriptions.foreign_to(scope) {
+        Some(word) => Err(SqlError::Refused(format!(
+            "there is a description of {word:?}, which is not a scope of this resource server: {scope}"
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn explain(which: &str) -> impl FnOnce(AdminError) -> AdminError {
@@ -57,11 +70,13 @@ impl Admin {
         new: NewResourceServer,
     ) -> Result<(ResourceServer, PlainSecret, Recorded), AdminError> {
         check_name(&new.name)?;
+        check_described(&new.scope_descriptions, &new.scope)?;
         let secret = PlainSecret::generate(self.entropy.as_ref())?;
         let server = ResourceServer {
             id: ResourceServerId::generate(self.entropy.as_ref())?,
             name: new.name,
             identifier: new.identifier,
+            scope_descriptions: ScopeDescriptions::default().updated(&new.scope_descriptions, &new.scope),
             scope: new.scope,
             may_revoke: new.may_revoke,
             enabled: true,
@@ -123,6 +138,7 @@ impl Admin {
                 may_revoke,
                 scopes_needing_permission,
                 include_roles,
+                scope_descriptions,
             } = update;
             server.scopes_needing_permission =
                 scopes_needing_permission.unwrap_or_else(|| server.scopes_needing_permission.clone());
@@ -131,6 +147,9 @@ impl Admin {
             server.identifier = identifier.unwrap_or_else(|| server.identifier.clone());
             server.scope = scope.unwrap_or_else(|| server.scope.clone());
             server.may_revoke = may_revoke.unwrap_or(server.may_revoke);
+            check_described(&scope_descriptions, &server.scope)?;
+            server.scope_descriptions = server.scope_descriptions.updated(&scope_descriptions, &server.scope);
+            Ok(())
         })
         .await
     }
@@ -149,6 +168,7 @@ impl Admin {
         let (server, recorded) = self
             .alter_resource_server(which, move |server| {
                 server.credentials = server.credentials.rotate(digest, overlap, now);
+                Ok(())
             })
             .await?;
         Ok((server, secret, recorded))
@@ -163,7 +183,11 @@ impl Admin {
         which: &str,
         enabled: bool,
     ) -> Result<(ResourceServer, Recorded), AdminError> {
-        self.alter_resource_server(which, move |server| server.enabled = enabled).await
+        let enable = move |server: &mut ResourceServer| {
+            server.enabled = enabled;
+            Ok(())
+        };
+        self.alter_resource_server(which, enable).await
     }
 
     /// Deletes a resource server.
@@ -193,13 +217,13 @@ impl Admin {
         alter: F,
     ) -> Result<(ResourceServer, Recorded), AdminError>
     where
-        F: FnOnce(&mut ResourceServer) + Send + 'static,
+        F: FnOnce(&mut ResourceServer) -> Result<(), SqlError> + Send + 'static,
     {
         let id = which.to_owned();
         self.act(move |conn| {
             Box::pin(async move {
                 let mut server = resource_servers::require(conn, &id).await?;
-                alter(&mut server);
+                alter(&mut server)?;
                 resource_servers::update(conn, &server).await?;
                 let changes = vec![Change::ResourceServerChanged(server.id.clone())];
                 Ok(Act { value: server, changes })

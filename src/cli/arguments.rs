@@ -221,6 +221,9 @@ pub struct CreateResourceServer {
     /// It is told the roles of a token's user
     #[arg(long)]
     pub include_roles: bool,
+    /// What a scope means, in words for people who are asked to consent: "notes:read=Read your notes"; may be repeated
+    #[arg(long = "scope-description", value_name = "SCOPE=TEXT")]
+    pub scope_descriptions: Vec<String>,
     /// It may not revoke tokens
     #[arg(long)]
     pub no_revoke: bool,
@@ -255,6 +258,9 @@ pub struct UpdateResourceServer {
     /// It is not told them from now on
     #[arg(long, conflicts_with = "include_roles")]
     pub no_roles: bool,
+    /// What a scope means from now on; without a text it speaks for itself; may be repeated
+    #[arg(long = "scope-description", value_name = "SCOPE=TEXT")]
+    pub scope_descriptions: Vec<String>,
     /// It may not revoke tokens from now on
     #[arg(long, conflicts_with = "may_revoke")]
     pub no_revoke: bool,

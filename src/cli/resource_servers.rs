@@ -1,5 +1,6 @@
 //! `resource-server …`
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use super::context::{Context, confirmations};
 use super::output::{Output, columns, moment, table};
 use crate::admin::AdminError;
 use crate::admin::resource_servers::{NewResourceServer, ResourceServerUpdate};
-use crate::directory::ResourceServer;
+use crate::directory::{ResourceServer, ScopeDescriptions};
 use crate::domain::identifier::ResourceIdentifier;
 use crate::domain::scope::Scope;
 
@@ -81,6 +82,7 @@ fn run_create(
         may_revoke: !create.no_revoke,
         scopes_needing_permission: read_needing(&create.scopes_needing_permission)?,
         include_roles: create.include_roles,
+        scope_descriptions: read_descriptions(&create.scope_descriptions)?,
         name: create.name,
     };
     let name = new.name.clone();
@@ -139,6 +141,17 @@ fn read_needing(words: &[String]) -> Result<Scope, CliError> {
     Ok(scopes.iter().flat_map(Scope::words).collect())
 }
 
+fn read_descriptions(texts: &[String]) -> Result<ScopeDescriptions, CliError> {
+    let mut descriptions = ScopeDescriptions::default();
+    for text in texts {
+        let usage = |why: String| CliError::Usage(format!("--scope-description {text:?}: {why}"));
+        let (word, words) =
+            text.split_once('=').ok_or_else(|| usage("write the scope, =, and what it means".to_owned()))?;
+        descriptions.describe(word, words).map_err(|error| usage(error.to_string()))?;
+    }
+    Ok(descriptions)
+}
+
 fn read_update(update: UpdateResourceServer) -> Result<ResourceServerUpdate, CliError> {
     let either = |no: bool, yes: bool| match (no, yes) {
         (true, _) => Some(false),
@@ -153,10 +166,14 @@ fn read_update(update: UpdateResourceServer) -> Result<ResourceServerUpdate, Cli
     };
     let identifier = update.identifier.as_deref().map(read_identifier).transpose()?;
     let scope = update.scope.as_deref().map(read_owned_scope).transpose()?;
-    let kept = update.name.is_none() && identifier.is_none() && scope.is_none();
+    let scope_descriptions = read_descriptions(&update.scope_descriptions)?;
+    let kept = update.name.is_none()
+        && identifier.is_none()
+        && scope.is_none()
+        && update.scope_descriptions.is_empty();
     if kept && may_revoke.is_none() && needing.is_none() && include_roles.is_none() {
         let why = "nothing to update: give --name, --identifier, --scope, --scope-needs-permission, \
-                   --include-roles, --no-roles, --no-revoke or --may-revoke";
+                   --scope-description, --include-roles, --no-roles, --no-revoke or --may-revoke";
         return Err(CliError::Usage(why.to_owned()));
     }
     Ok(ResourceServerUpdate {
@@ -166,6 +183,7 @@ fn read_update(update: UpdateResourceServer) -> Result<ResourceServerUpdate, Cli
         may_revoke,
         scopes_needing_permission: needing,
         include_roles,
+        scope_descriptions,
     })
 }
 
@@ -190,6 +208,9 @@ fn describe(server: &ResourceServer) -> String {
         ("may revoke", if server.may_revoke { "yes" } else { "no" }.to_owned()),
         ("created", moment(server.created_at.unix_seconds())),
     ];
+    for (word, text) in server.scope_descriptions.iter() {
+        rows.push(("description", format!("{word}: {text}")));
+    }
     if let Some(at) = server.credentials.previous_expires_at() {
         rows.push(("old secret ends", moment(at.unix_seconds())));
     }
@@ -204,6 +225,7 @@ fn document(server: &ResourceServer) -> Value {
         "scope": server.scope.to_string(),
         "scopes_needing_permission": server.scopes_needing_permission.words().collect::<Vec<_>>(),
         "include_roles": server.include_roles,
+        "scope_descriptions": server.scope_descriptions.iter().collect::<BTreeMap<_, _>>(),
         "may_revoke": server.may_revoke,
         "enabled": server.enabled,
         "created_at": server.created_at.unix_seconds(),

@@ -4,6 +4,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::credentials::Credentials;
+use super::scope_descriptions::ScopeDescriptions;
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::{ResourceIdentifier, ResourceServerId};
 use crate::domain::scope::Scope;
@@ -30,6 +31,8 @@ pub struct ResourceServer {
     pub scopes_needing_permission: Scope,
     /// Whether it is told the roles of a token's user.
     pub include_roles: bool,
+    /// What its scopes mean, for people who are asked to consent.
+    pub scope_descriptions: ScopeDescriptions,
 }
 
 #[derive(Queryable, Insertable, AsChangeset)]
@@ -47,6 +50,7 @@ struct Row {
     created_at: i64,
     scopes_needing_permission: String,
     include_roles: bool,
+    scope_descriptions: String,
 }
 
 impl From<&ResourceServer> for Row {
@@ -65,6 +69,7 @@ impl From<&ResourceServer> for Row {
             created_at: server.created_at.unix_seconds(),
             scopes_needing_permission: server.scopes_needing_permission.to_string(),
             include_roles: server.include_roles,
+            scope_descriptions: server.scope_descriptions.to_column(),
         }
     }
 }
@@ -87,6 +92,8 @@ impl TryFrom<Row> for ResourceServer {
             scopes_needing_permission: read_scope(&row.scopes_needing_permission)
                 .ok_or_else(|| unintelligible("the scopes that need a permission"))?,
             include_roles: row.include_roles,
+            scope_descriptions: ScopeDescriptions::from_column(&row.scope_descriptions)
+                .ok_or_else(|| unintelligible("the descriptions of scopes"))?,
             id: ResourceServerId::parse(&row.id).map_err(|_| unintelligible("the id"))?,
             name: row.name,
             may_revoke: row.may_revoke,

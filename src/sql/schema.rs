@@ -111,6 +111,8 @@ diesel::table! {
         /// Space-separated.
         scopes_needing_permission -> Text,
         include_roles -> Bool,
+        /// A JSON object: what scopes mean, in words.
+        scope_descriptions -> Text,
     }
 }
 

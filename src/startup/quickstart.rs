@@ -10,7 +10,7 @@ use crate::admin::clients::NewClient;
 use crate::admin::resource_servers::NewResourceServer;
 use crate::changes::Actor;
 use crate::config::{Config, ConfigError};
-use crate::directory::GrantType;
+use crate::directory::{GrantType, ScopeDescriptions};
 use crate::domain::identifier::{ClientId, ResourceIdentifier};
 use crate::domain::scope::Scope;
 use crate::domain::secret::PlainSecret;
@@ -80,6 +80,7 @@ pub async fn prepare(stores: &Stores) -> Result<Demo, ServeError> {
                 may_revoke: true,
                 scopes_needing_permission: Scope::default(),
                 include_roles: false,
+                scope_descriptions: ScopeDescriptions::default(),
             };
             admin.create_resource_server(new).await
         }

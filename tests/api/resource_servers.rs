@@ -1,5 +1,7 @@
 //! `resource-server …`
 
+use serde_json::json;
+
 use super::support::actors::ResourceServer;
 use super::support::deployment::Deployment;
 use super::{Place, SCOPE, assert_refused, error_line, is_written_below, members, with_notes};
@@ -73,6 +75,26 @@ fn what_is_updated_shows_at_the_next_introspection() {
     assert_eq!(api.introspect(server, &token).claim("aud"), "https://new.example");
     assert_eq!(update(&["--name", "renamed"])["name"], "renamed");
     assert!(api.introspect(server, &token).active());
+}
+
+#[test]
+fn its_scopes_can_be_put_in_words() {
+    let place = Place::new();
+    let described = |change: &[&str]| {
+        place.cli(change).success();
+        place.cli(&["resource-server", "show", "api", "--json"]).success().json()["scope_descriptions"]
+            .clone()
+    };
+    let [read, write] = ["notes:read=Read your notes", "notes:write=Write = change them"];
+    let create = [CREATE, &["--scope-description", read, "--scope-description", write]].concat();
+    let both = json!({ "notes:read": "Read your notes", "notes:write": "Write = change them" });
+    assert_eq!(described(&create), both);
+    let update = ["resource-server", "update", "api"];
+    let with = |further: &[&'static str]| described(&[&update, further].concat());
+    assert_eq!(with(&["--scope-description", "notes:write="]), json!({ "notes:read": "Read your notes" }));
+    let foreign = place.cli(&[&update[..], &["--scope-description", "invoices:read=Read"]].concat());
+    assert!(error_line(foreign, 2).contains("\"invoices:read\", which is not a scope"));
+    assert_eq!(with(&["--scope", "notes:write"]), json!({}));
 }
 
 #[test]
@@ -183,6 +205,14 @@ fn a_mistake_is_named_with_what_would_be_right() {
                 &["--no-revoke", "--may-revoke"],
             ),
             (&["resource-server", "update", "api", "--scope", ""], &["--scope"]),
+            (
+                &["resource-server", "update", "api", "--scope-description", "notes:read"],
+                &["--scope-description", "=", "what it means"],
+            ),
+            (
+                &["resource-server", "update", "api", "--scope-description", "notes:read=a\nb"],
+                &["--scope-description", "one line"],
+            ),
             (&["resource-server", "rotate-secret", "api", "--overlap", "1"], &["--overlap", "24h"]),
         ],
     );

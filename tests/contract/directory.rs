@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use symbolon::directory::{Client, Credentials, GrantType, ResourceServer, clients, resource_servers};
+use symbolon::directory::{
+    Client, Credentials, GrantType, ResourceServer, ScopeDescriptions, clients, resource_servers,
+};
 use symbolon::domain::clock::Timestamp;
 use symbolon::domain::identifier::{ClientId, ResourceIdentifier, ResourceServerId};
 use symbolon::domain::origin::Origin;
@@ -81,6 +83,8 @@ pub fn bare_client(id: &str, name: &str) -> Client {
 /// A resource server that uses every column.
 pub fn full_server(id: &str, name: &str, identifier: &str) -> ResourceServer {
     let at = Timestamp::from_unix_seconds(1_800_000_000);
+    let mut scope_descriptions = ScopeDescriptions::default();
+    scope_descriptions.describe("notes:read", "Read \"all\" your notes \u{1f4d3}").unwrap();
     ResourceServer {
         id: ResourceServerId::parse(id).unwrap(),
         name: name.to_owned(),
@@ -89,6 +93,7 @@ pub fn full_server(id: &str, name: &str, identifier: &str) -> ResourceServer {
         may_revoke: true,
         scopes_needing_permission: Scope::parse("notes:write").unwrap(),
         include_roles: true,
+        scope_descriptions,
         enabled: true,
         credentials: Credentials::new(digest(3)).rotate(digest(4), Duration::from_secs(60), at),
         created_at: at,
@@ -102,6 +107,7 @@ pub fn bare_server(id: &str, name: &str, identifier: &str) -> ResourceServer {
         may_revoke: false,
         scopes_needing_permission: Scope::default(),
         include_roles: false,
+        scope_descriptions: ScopeDescriptions::default(),
         enabled: false,
         credentials: Credentials::new(digest(5)),
         ..full_server(id, name, identifier)

@@ -108,8 +108,21 @@ macro_rules! rows {
 }
 
 type Bytes = Vec<u8>;
-type Directory =
-    (String, String, String, String, bool, bool, Bytes, Option<Bytes>, Option<i64>, i64, String, bool);
+type Directory = (
+    String,
+    String,
+    String,
+    String,
+    bool,
+    bool,
+    Bytes,
+    Option<Bytes>,
+    Option<i64>,
+    i64,
+    String,
+    bool,
+    String,
+);
 type Users = (String, String, String, Option<String>, Option<i64>, bool, bool, i64);
 type Clients = (
     String,

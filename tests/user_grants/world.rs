@@ -16,7 +16,9 @@ use symbolon::changes::{
     Acknowledger, Actor, ChangeFeed, KillScope, Published, Recorded, Replica as FeedReplica, ReplicaParts,
     Sequence, SqlFeed, Tail, TailHandle, WitnessMover, record_longest_lifetime, wake_on_changes,
 };
-use symbolon::directory::{DirectoryProjection, DirectoryView, GrantType, UserCache, Users};
+use symbolon::directory::{
+    DirectoryProjection, DirectoryView, GrantType, ScopeDescriptions, UserCache, Users,
+};
 use symbolon::domain::clock::{BootTime, Clock, SystemClock};
 use symbolon::domain::entropy::SystemEntropy;
 use symbolon::domain::identifier::{ClientId, GrantId, ResourceIdentifier, UserId};
@@ -321,6 +323,7 @@ impl World {
             scope: Scope::parse(scope).unwrap(),
             may_revoke: true,
             include_roles: false,
+            scope_descriptions: ScopeDescriptions::default(),
             scopes_needing_permission: Scope::default(),
         };
         let (server, secret, recorded) = self.admin.create_resource_server(new).await.unwrap();
