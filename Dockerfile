@@ -12,6 +12,7 @@ RUN mkdir -p src benches/baseline benches/server \
     && echo 'fn main() {}' >src/main.rs \
     && cargo build --locked --release --bin symbolon && rm -r src
 COPY migrations migrations
+COPY templates templates
 COPY src src
 # What was made of the empty files is older than these.
 RUN find src -name '*.rs' -exec touch {} + && cargo build --locked --release --bin symbolon

@@ -77,6 +77,8 @@ pub enum DerivedUse {
     RotationMask,
     /// Under which id failures to log in are counted.
     FailureCount,
+    /// What a form carries, so that nobody else can make a browser send it.
+    PageForm,
 }
 
 /// One key, ready for use. The secret itself is not kept.
@@ -87,6 +89,7 @@ pub struct TokenKey {
     access_token: Hmac<Sha256>,
     rotation_mask: Hmac<Sha256>,
     failure_count: Hmac<Sha256>,
+    page_form: Hmac<Sha256>,
 }
 
 impl TokenKey {
@@ -108,6 +111,7 @@ impl TokenKey {
             access_token: subkey(b"symbolon/access-token/v1")?,
             rotation_mask: subkey(b"symbolon/rotation-mask/v1")?,
             failure_count: subkey(b"symbolon/failure-count/v1")?,
+            page_form: subkey(b"symbolon/page-form/v1")?,
         })
     }
 
@@ -139,6 +143,7 @@ impl TokenKey {
             DerivedUse::AccessToken => self.access_token.clone(),
             DerivedUse::RotationMask => self.rotation_mask.clone(),
             DerivedUse::FailureCount => self.failure_count.clone(),
+            DerivedUse::PageForm => self.page_form.clone(),
         };
         for part in parts {
             mac.update(&(part.len() as u64).to_be_bytes());

@@ -84,7 +84,7 @@ fn require_form(request: &HttpRequest) -> Result<(), OAuthError> {
 }
 
 impl Form {
-    fn parse(text: &[u8], known: Known) -> Result<Self, OAuthError> {
+    pub(super) fn parse(text: &[u8], known: Known) -> Result<Self, OAuthError> {
         let mut form = Self::default();
         for pair in text.split(|byte| *byte == b'&') {
             let mut halves = pair.splitn(2, |byte| *byte == b'=');

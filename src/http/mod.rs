@@ -14,6 +14,7 @@ pub mod introspect;
 mod metadata;
 mod observe;
 mod openapi;
+pub mod pages;
 pub mod respond;
 mod revoke;
 pub mod routes;
@@ -40,6 +41,7 @@ pub use self::health::{Check, Health, HealthCheck};
 pub struct WorkerState {
     pub server: AuthorizationServer,
     pub identity: Identity,
+    pub forms: pages::Forms,
     pub shared: Arc<SharedState>,
 }
 

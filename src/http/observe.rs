@@ -8,7 +8,9 @@ use actix_web::http::ConnectionType;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use log::Level;
 
-use super::{SharedState, respond};
+use super::pages::PageError;
+use super::pages::render::Site;
+use super::{SharedState, WorkerState, respond};
 use crate::domain::clock::BootTime;
 use crate::domain::entropy::{self, Entropy, EntropyUnavailable};
 use crate::oauth::OAuthError;
@@ -40,6 +42,14 @@ const REQUEST_ID_DIGITS: usize = 20;
 /// What a caller can quote, and a log line carries.
 struct RequestId([u8; REQUEST_ID_DIGITS]);
 
+impl RequestId {
+    fn put(&self, response: &mut HttpResponse) {
+        if let Ok(value) = HeaderValue::from_bytes(&self.0) {
+            response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
+        }
+    }
+}
+
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&String::from_utf8_lossy(&self.0))
@@ -61,6 +71,10 @@ pub struct Endpoints {
     pub revoke: EndpointMetrics,
     pub metadata: EndpointMetrics,
     pub openapi: EndpointMetrics,
+    pub authorize: EndpointMetrics,
+    pub login: EndpointMetrics,
+    pub consent: EndpointMetrics,
+    pub assets: EndpointMetrics,
     /// Addresses and methods that are not served.
     pub other: EndpointMetrics,
 }
@@ -73,6 +87,10 @@ impl Endpoints {
             revoke: metrics.endpoint("revoke"),
             metadata: metrics.endpoint("metadata"),
             openapi: metrics.endpoint("openapi"),
+            authorize: metrics.endpoint("authorize"),
+            login: metrics.endpoint("login"),
+            consent: metrics.endpoint("consent"),
+            assets: metrics.endpoint("assets"),
             other: metrics.endpoint("other"),
         }
     }
@@ -84,16 +102,47 @@ pub async fn observe(
     endpoint: &EndpointMetrics,
     handler: impl Future<Output = Result<HttpResponse, OAuthError>>,
 ) -> HttpResponse {
-    let began = shared.clock.boot();
-    let outcome = handler.await;
-    let took = shared.clock.boot() - began;
-    let mut response = match outcome {
+    measure(shared, endpoint, handler, |outcome, began| match outcome {
         Ok(mut response) => {
             respond::as_no_page(&mut response);
             response
         }
         Err(error) => complain(shared, endpoint, &error, began),
-    };
+    })
+    .await
+}
+
+/// Runs the handler of a page and renders what comes of it.
+pub async fn observe_page(
+    state: &WorkerState,
+    endpoint: &EndpointMetrics,
+    handler: impl Future<Output = Result<HttpResponse, PageError>>,
+) -> HttpResponse {
+    let WorkerState { server, shared, .. } = state;
+    measure(shared, endpoint, handler, |outcome, began| match outcome {
+        Ok(response) => response,
+        Err(error) => {
+            let request_id = shared.request_ids.next();
+            shared.complaints.log(endpoint.name, &request_id, &error, error.is_failure(), began);
+            let site = Site::new(&server.settings().issuer);
+            let mut response = error.answer(site, &request_id.to_string());
+            request_id.put(&mut response);
+            response
+        }
+    })
+    .await
+}
+
+async fn measure<E>(
+    shared: &SharedState,
+    endpoint: &EndpointMetrics,
+    handler: impl Future<Output = Result<HttpResponse, E>>,
+    render: impl FnOnce(Result<HttpResponse, E>, BootTime) -> HttpResponse,
+) -> HttpResponse {
+    let began = shared.clock.boot();
+    let outcome = handler.await;
+    let took = shared.clock.boot() - began;
+    let mut response = render(outcome, began);
     endpoint.observe(response.status().as_u16(), took);
     if shared.health.is_stopping() {
         // Whoever keeps connections must let go of this one before it is cut under a request.
@@ -110,11 +159,10 @@ fn complain(
     now: BootTime,
 ) -> HttpResponse {
     let request_id = shared.request_ids.next();
-    shared.complaints.log(endpoint.name, &request_id, error, now);
+    let is_failure = matches!(error, OAuthError::Unavailable(_));
+    shared.complaints.log(endpoint.name, &request_id, error, is_failure, now);
     let mut response = respond::error(error);
-    if let Ok(value) = HeaderValue::from_bytes(&request_id.0) {
-        response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
-    }
+    request_id.put(&mut response);
     response
 }
 
@@ -127,10 +175,17 @@ pub struct Complaints {
 }
 
 impl Complaints {
-    fn log(&self, endpoint: &'static str, request_id: &RequestId, error: &OAuthError, now: BootTime) {
-        let (kind, level, what) = match error {
-            OAuthError::Unavailable(_) => (&self.failures, Level::Warn, "unavailable"),
-            _ => (&self.refusals, Level::Info, "refused"),
+    fn log(
+        &self,
+        endpoint: &'static str,
+        request_id: &RequestId,
+        error: &dyn fmt::Display,
+        is_failure: bool,
+        now: BootTime,
+    ) {
+        let (kind, level, what) = match is_failure {
+            true => (&self.failures, Level::Warn, "unavailable"),
+            false => (&self.refusals, Level::Info, "refused"),
         };
         let (level, unlogged) = kind.admit(now).map_or((Level::Debug, 0), |unlogged| (level, unlogged));
         log::log!(level, endpoint = endpoint, request_id:% = request_id, unlogged = unlogged; "{what}: {error}");

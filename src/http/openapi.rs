@@ -6,8 +6,10 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
 use super::body::NoBody;
+use super::form::Occurs;
 use super::observe::observe;
-use super::{WorkerState, body, transport};
+use super::{WorkerState, body, pages, transport};
+use crate::oauth::GrantType;
 
 pub async fn get(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> HttpResponse {
     observe(&state.shared, &state.shared.endpoints.openapi, async {
@@ -35,7 +37,11 @@ fn document(issuer: &str) -> Value {
             "/token": { "post": operation(
                 "Issue a token (RFC 6749 section 3.2)",
                 &form(&["grant_type"], &[
-                    ("grant_type", json!({ "type": "string", "enum": ["client_credentials"] })),
+                    ("grant_type", json!({ "type": "string", "enum": GrantType::ALL.map(GrantType::as_str) })),
+                    ("code", json!({ "type": "string" })),
+                    ("redirect_uri", json!({ "type": "string", "format": "uri" })),
+                    ("code_verifier", json!({ "type": "string" })),
+                    ("refresh_token", json!({ "type": "string" })),
                     ("scope", json!({ "type": "string", "examples": ["notes:read notes:write"] })),
                     ("resource", json!({ "type": "array", "items": { "type": "string", "format": "uri" } })),
                 ]),
@@ -51,6 +57,24 @@ fn document(issuer: &str) -> Value {
                 &token_form(),
                 &json!({ "description": "The token is dead on every replica" }),
             ) },
+            "/authorize": { "get": {
+                "summary": "Where an application sends its user for a code (RFC 6749 section 3.1, RFC 7636)",
+                "parameters": authorization_parameters(),
+                "responses": page_answers("The user is asked; or sent back, with a code or an error", &["303", "400"]),
+            } },
+            "/login": {
+                "get": { "summary": "The page on which people log in", "responses": page_answers("The page", &["200", "303", "400"]) },
+                "post": sent("Its form", &["username", "password"], &["303", "400", "403"]),
+            },
+            "/consent": {
+                "get": { "summary": "The page on which people decide what an application may do", "responses": page_answers("The page", &["200", "303", "400"]) },
+                "post": sent("Its form", &["decision"], &["303", "400", "403"]),
+            },
+            "/assets/{name}": { "get": {
+                "summary": "What the pages are drawn with",
+                "parameters": [{ "name": "name", "in": "path", "required": true, "schema": { "type": "string" } }],
+                "responses": { "200": { "description": "The stylesheet or the icon" }, "404": { "description": "Neither" } },
+            } },
             "/.well-known/oauth-authorization-server": { "get": plain("Authorization server metadata (RFC 8414)") },
             "/.well-known/oauth-authorization-server/{issuer_path}": { "get": {
                 "summary": "The same, for an issuer with a path (RFC 8414 section 3.1)",
@@ -67,42 +91,50 @@ fn document(issuer: &str) -> Value {
         },
         "components": {
             "securitySchemes": { "basic": { "type": "http", "scheme": "basic" } },
-            "schemas": {
-                "IssuedToken": {
-                    "type": "object",
-                    "required": ["access_token", "token_type", "expires_in", "scope"],
-                    "properties": {
-                        "access_token": { "type": "string" },
-                        "token_type": { "const": "Bearer" },
-                        "expires_in": { "type": "integer", "description": "Seconds" },
-                        "scope": { "type": "string" },
-                    },
-                },
-                "Introspection": {
-                    "type": "object",
-                    "required": ["active"],
-                    "properties": {
-                        "active": { "type": "boolean" },
-                        "scope": { "type": "string" },
-                        "client_id": { "type": "string" },
-                        "token_type": { "const": "Bearer" },
-                        "exp": { "type": "integer" },
-                        "iat": { "type": "integer" },
-                        "nbf": { "type": "integer" },
-                        "sub": { "type": "string" },
-                        "aud": { "oneOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] },
-                        "iss": { "type": "string" },
-                        "jti": { "type": "string" },
-                    },
-                },
-                "Error": {
-                    "type": "object",
-                    "required": ["error"],
-                    "properties": {
-                        "error": { "type": "string" },
-                        "error_description": { "type": "string" },
-                    },
-                },
+            "schemas": schemas(),
+        },
+    })
+}
+
+/// What answers are made of.
+fn schemas() -> Value {
+    json!({
+        "IssuedToken": {
+            "type": "object",
+            "required": ["access_token", "token_type", "expires_in", "scope"],
+            "properties": {
+                "access_token": { "type": "string" },
+                "token_type": { "const": "Bearer" },
+                "expires_in": { "type": "integer", "description": "Seconds" },
+                "scope": { "type": "string" },
+                "refresh_token": { "type": "string" },
+            },
+        },
+        "Introspection": {
+            "type": "object",
+            "required": ["active"],
+            "properties": {
+                "active": { "type": "boolean" },
+                "scope": { "type": "string" },
+                "client_id": { "type": "string" },
+                "token_type": { "const": "Bearer" },
+                "exp": { "type": "integer" },
+                "iat": { "type": "integer" },
+                "nbf": { "type": "integer" },
+                "sub": { "type": "string" },
+                "aud": { "oneOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] },
+                "iss": { "type": "string" },
+                "jti": { "type": "string" },
+                "username": { "type": "string", "description": "Of a user's token" },
+                "roles": { "type": "array", "items": { "type": "string" }, "description": "Of a user's token, where asked for" },
+            },
+        },
+        "Error": {
+            "type": "object",
+            "required": ["error"],
+            "properties": {
+                "error": { "type": "string" },
+                "error_description": { "type": "string" },
             },
         },
     })
@@ -130,6 +162,49 @@ fn operation(summary: &str, body: &Value, answer: &Value) -> Value {
             "503": refused("The answer cannot be known now; Retry-After says when to ask again"),
         },
     })
+}
+
+/// The parameters of an authorization request.
+fn authorization_parameters() -> Vec<Value> {
+    let required = ["client_id", "redirect_uri", "response_type", "code_challenge", "code_challenge_method"];
+    let parameters = pages::authorize::KNOWN.iter().map(|(name, occurs)| {
+        let schema = match occurs {
+            Occurs::Once => json!({ "type": "string" }),
+            Occurs::Repeatedly => json!({ "type": "array", "items": { "type": "string" } }),
+        };
+        json!({ "name": name, "in": "query", "required": required.contains(name), "schema": schema })
+    });
+    parameters.collect()
+}
+
+/// The form of a page, which carries more than people fill in.
+fn sent(summary: &str, fields: &[&str], statuses: &[&str]) -> Value {
+    let fields: serde_json::Map<_, _> =
+        fields.iter().map(|name| ((*name).to_owned(), json!({ "type": "string" }))).collect();
+    json!({
+        "summary": summary,
+        "requestBody": { "content": { "application/x-www-form-urlencoded": { "schema": {
+            "type": "object", "properties": fields, "description": "And the hidden fields of the page",
+        } } } },
+        "responses": page_answers("The page, with what is wrong", statuses),
+    })
+}
+
+/// What pages answer: each of them says in words what to do next.
+fn page_answers(shown: &str, statuses: &[&str]) -> Value {
+    let describe = |status: &str| match status {
+        "200" => shown.to_owned(),
+        "303" => "To the next page, or back to the application".to_owned(),
+        "400" => "A page: the request cannot be understood, and nobody can be sent back".to_owned(),
+        "403" => "A page: the form is not this browser's, or the user is not logged in by it".to_owned(),
+        _ => "A page: the answer cannot be known now; Retry-After says when to ask again".to_owned(),
+    };
+    let answers: serde_json::Map<_, _> = statuses
+        .iter()
+        .chain(&["503"])
+        .map(|status| ((*status).to_owned(), json!({ "description": describe(status) })))
+        .collect();
+    answers.into()
 }
 
 fn form(required: &[&str], properties: &[(&str, Value)]) -> Value {

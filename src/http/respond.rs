@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::oauth::OAuthError;
 
 /// Seconds after which a caller may try again.
-const RETRY_AFTER: &str = "1";
+pub const RETRY_AFTER: &str = "1";
 /// RFC 6749 §5.2: "If the client attempted to authenticate via the "Authorization" request header
 /// field, the authorization server MUST … include the "WWW-Authenticate" response header field".
 const CHALLENGE: &str = r#"Basic realm="symbolon", charset="UTF-8""#;

@@ -1,56 +1,87 @@
 //! The one table of what is served, and by which method.
 
 use actix_web::http::Method;
-use actix_web::web::{self, Payload, ServiceConfig};
+use actix_web::web::{self, Data, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource};
 
-use super::observe::observe;
-use super::{body, cross_origin, health, introspect, metadata, openapi, respond, revoke, shared, token};
+use super::observe::{observe, observe_page};
+use super::{
+    WorkerState, body, cross_origin, health, introspect, metadata, openapi, pages, respond, revoke, shared,
+    token,
+};
 use crate::oauth::OAuthError;
 
 /// An address on the main listener and the methods it answers.
 pub struct Route {
     pub path: &'static str,
     pub allow: &'static str,
-    register: fn() -> actix_web::Route,
+    kind: Kind,
+    register: fn(Resource) -> Resource,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// For clients: an address that the metadata names.
+    Endpoint,
+    /// For people.
+    Page,
+    /// About the server: at the root, whatever the issuer.
+    Plain,
 }
 
 const POST: &str = "POST";
 const GET: &str = "GET, HEAD";
+const GET_AND_POST: &str = "GET, HEAD, POST";
 
 /// Everything on the main listener.
 pub const ROUTES: &[Route] = &[
-    Route { path: "/token", allow: POST, register: || web::post().to(token::post) },
-    Route { path: "/introspect", allow: POST, register: || web::post().to(introspect::post) },
-    Route { path: "/revoke", allow: POST, register: || web::post().to(revoke::post) },
-    Route { path: metadata::WELL_KNOWN, allow: GET, register: || get().to(metadata::get) },
-    Route {
-        path: "/.well-known/oauth-authorization-server/{issuer_path:.*}",
-        allow: GET,
-        register: || get().to(metadata::get),
-    },
-    Route { path: "/openapi.json", allow: GET, register: || get().to(openapi::get) },
-    Route { path: "/livez", allow: GET, register: || get().to(health::livez) },
-    Route { path: "/readyz", allow: GET, register: || get().to(health::readyz) },
+    endpoint("/token", |at| at.route(web::post().to(token::post))),
+    endpoint("/introspect", |at| at.route(web::post().to(introspect::post))),
+    endpoint("/revoke", |at| at.route(web::post().to(revoke::post))),
+    page("/authorize", GET, |at| at.route(get().to(pages::authorize::get))),
+    page("/login", GET_AND_POST, |at| {
+        at.route(get().to(pages::login::get)).route(web::post().to(pages::login::post))
+    }),
+    page("/consent", GET_AND_POST, |at| {
+        at.route(get().to(pages::consent::get)).route(web::post().to(pages::consent::post))
+    }),
+    page("/assets/{name}", GET, |at| at.route(get().to(pages::assets::get))),
+    plain(metadata::WELL_KNOWN, |at| at.route(get().to(metadata::get))),
+    plain("/.well-known/oauth-authorization-server/{issuer_path:.*}", |at| at.route(get().to(metadata::get))),
+    plain("/openapi.json", |at| at.route(get().to(openapi::get))),
+    plain("/livez", |at| at.route(get().to(health::livez))),
+    plain("/readyz", |at| at.route(get().to(health::readyz))),
 ];
 
 /// Everything on the management listener.
 const MANAGEMENT: &[Route] = &[
-    Route { path: "/livez", allow: GET, register: || get().to(health::livez) },
-    Route { path: "/readyz", allow: GET, register: || get().to(health::readyz) },
-    Route { path: "/metrics", allow: GET, register: || get().to(health::metrics) },
+    plain("/livez", |at| at.route(get().to(health::livez))),
+    plain("/readyz", |at| at.route(get().to(health::readyz))),
+    plain("/metrics", |at| at.route(get().to(health::metrics))),
 ];
+
+const fn endpoint(path: &'static str, register: fn(Resource) -> Resource) -> Route {
+    Route { path, allow: POST, kind: Kind::Endpoint, register }
+}
+
+const fn page(path: &'static str, allow: &'static str, register: fn(Resource) -> Resource) -> Route {
+    Route { path, allow, kind: Kind::Page, register }
+}
+
+const fn plain(path: &'static str, register: fn(Resource) -> Resource) -> Route {
+    Route { path, allow: GET, kind: Kind::Plain, register }
+}
 
 fn get() -> actix_web::Route {
     use actix_web::guard;
     web::route().guard(guard::Any(guard::Get()).or(guard::Method(Method::HEAD)))
 }
 
-/// Registers the main listener's routes. Under an issuer with a path the endpoints answer there too,
-/// for that is where the metadata says they are.
+/// Registers the main listener's routes. Under an issuer with a path the endpoints and pages answer there
+/// too, for that is where the metadata says they are.
 pub fn main(config: &mut ServiceConfig, issuer_path: &str) {
     if !issuer_path.is_empty() {
-        for route in ROUTES.iter().filter(|route| route.allow == POST) {
+        for route in ROUTES.iter().filter(|route| route.kind != Kind::Plain) {
             config.service(resource(&format!("{issuer_path}{}", route.path), route));
         }
     }
@@ -70,14 +101,33 @@ fn register(config: &mut ServiceConfig, routes: &'static [Route]) {
 }
 
 fn resource(path: &str, route: &'static Route) -> Resource {
-    let refuse = move |request: HttpRequest, payload: Payload| {
-        refuse(request, payload, OAuthError::MethodNotAllowed { allow: route.allow })
-    };
-    let mut resource = web::resource(path).route((route.register)());
+    let error = OAuthError::MethodNotAllowed { allow: route.allow };
+    let mut at = (route.register)(web::resource(path));
     if cross_origin::PATHS.contains(&route.path) {
-        resource = resource.route(cross_origin::preflight());
+        at = at.route(cross_origin::preflight());
     }
-    resource.default_service(web::to(refuse))
+    match route.kind {
+        Kind::Page => at.default_service(web::to(move |request, payload, state| {
+            refuse_page(request, payload, state, error.clone())
+        })),
+        Kind::Endpoint | Kind::Plain => {
+            at.default_service(web::to(move |request, payload| refuse(request, payload, error.clone())))
+        }
+    }
+}
+
+async fn refuse_page(
+    request: HttpRequest,
+    payload: Payload,
+    state: Data<WorkerState>,
+    error: OAuthError,
+) -> HttpResponse {
+    let refusal = async {
+        body::drain(payload).await;
+        body::check_uri(&request)?;
+        Err(error.into())
+    };
+    observe_page(&state, &state.shared.endpoints.other, refusal).await
 }
 
 async fn refuse(request: HttpRequest, payload: Payload, error: OAuthError) -> HttpResponse {

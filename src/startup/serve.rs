@@ -20,6 +20,7 @@ use crate::directory::{ChangeFeed, GrantType, Users};
 use crate::domain::token_key::TokenKeys;
 use crate::grants::GrantStore;
 use crate::grants::redis::{Connector, Link, RedisGrants};
+use crate::http::pages::Forms;
 use crate::http::server::MakeWorker;
 use crate::http::{Health, SharedState, WorkerState, server};
 use crate::identity::Identity;
@@ -292,7 +293,8 @@ impl Workers {
                 Arc::new(settings),
             );
             let identity = Identity::new(self.feed.clone(), grants, users, Arc::clone(&self.login));
-            WorkerState { server, identity, shared: Arc::clone(&self.shared) }
+            let forms = Forms::new(Arc::clone(&self.keys), Arc::clone(&self.stores.entropy));
+            WorkerState { server, identity, forms, shared: Arc::clone(&self.shared) }
         }))
     }
 

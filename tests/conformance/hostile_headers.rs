@@ -48,6 +48,15 @@ fn x28_every_other_method_is_405_with_allow_and_without_effect() {
             assert_eq!(answer.header_values("allow"), ["GET, HEAD"], "{method} {path}");
         }
     }
+    for (path, allow) in
+        [("/authorize", "GET, HEAD"), ("/login", "GET, HEAD, POST"), ("/consent", "GET, HEAD, POST")]
+    {
+        for method in ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "FOO"] {
+            let answer = Request::new(method, server.url(path)).body("x").send();
+            assert_eq!((answer.status, answer.header_values("allow")), (405, vec![allow]), "{method} {path}");
+            assert_eq!(answer.header_values("content-type"), ["text/html; charset=utf-8"], "{method} {path}");
+        }
+    }
     assert!(world.notes.introspect(server, &token).active());
 }
 

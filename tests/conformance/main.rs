@@ -16,6 +16,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod code_flow;
 mod coverage;
 mod cross_origin;
 mod expect;

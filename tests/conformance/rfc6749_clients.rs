@@ -228,7 +228,7 @@ fn x10_secrets_are_kept_as_their_sha_256() {
 }
 
 #[test]
-fn x14_no_answer_sets_a_cookie_or_may_be_framed() {
+fn x14_no_answer_but_a_page_sets_a_cookie_and_none_may_be_framed() {
     let world = embedded();
     let server = world.server();
     let paths =

@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::expect::{exact_headers, refused};
+use crate::support::actors::Token;
+use crate::support::browser::Browser;
 use crate::support::deployment::{ISSUER, Plan};
 use crate::support::http::Request;
 use crate::support::symbolon::{Server, ServerConfig};
@@ -29,8 +31,11 @@ fn path_at<'u>(url: &'u Value, issuer: &str) -> &'u str {
         .unwrap_or_else(|| panic!("{url} is not at {issuer}"))
 }
 
-/// What any endpoint that takes a form says when nothing is in it: not 404, not 405.
+/// What any endpoint that takes a form says when nothing is in it, and the page for people: not 404, not 405.
 fn answers(server: &Server, path: &str) -> bool {
+    if path.ends_with("/authorize") {
+        return Request::get(server.url(path)).send().status == 400;
+    }
     let answer = Request::post(server.url(path)).form(&[]).send();
     matches!(answer.status, 400 | 401) && answer.oauth_error().is_some()
 }
@@ -45,15 +50,21 @@ fn m1_the_document_says_exactly_this() {
     assert_eq!(scopes, ["mail:send", "notes:read", "notes:write", "shared"]);
     document.as_object_mut().unwrap().remove("scopes_supported");
     let methods = json!(["client_secret_basic", "client_secret_post"]);
+    let client_methods = json!(["client_secret_basic", "client_secret_post", "none"]);
     let expected = json!({
         "issuer": ISSUER,
+        "authorization_endpoint": format!("{ISSUER}/authorize"),
         "token_endpoint": format!("{ISSUER}/token"),
         "introspection_endpoint": format!("{ISSUER}/introspect"),
         "revocation_endpoint": format!("{ISSUER}/revoke"),
-        "grant_types_supported": ["client_credentials"],
-        "token_endpoint_auth_methods_supported": methods,
+        "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token"],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": true,
+        "token_endpoint_auth_methods_supported": client_methods,
         "introspection_endpoint_auth_methods_supported": methods,
-        "revocation_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_methods_supported": client_methods,
     });
     assert_eq!(document, expected, "nothing is advertised before it works");
 }
@@ -77,7 +88,7 @@ fn m3_every_advertised_endpoint_answers() {
     assert_eq!(server.url(""), issuer, "without a configured issuer it is http and the listen address");
     let endpoints: Vec<_> =
         document.as_object().unwrap().iter().filter(|(name, _)| name.ends_with("_endpoint")).collect();
-    assert_eq!(endpoints.len(), 3);
+    assert_eq!(endpoints.len(), 4);
     for (name, url) in endpoints {
         assert!(answers(server, path_at(url, issuer)), "{name}");
     }
@@ -103,11 +114,7 @@ fn m5_what_is_not_advertised_is_not_there() {
         "/.well-known/oauth-protected-resource",
         "/.well-known/jwks.json",
         "/.well-known/",
-        "/authorize",
-        "/login",
-        "/consent",
-        "/logout",
-        "/account",
+        "/assets/",
         "/par",
         "/device",
         "/device_authorization",
@@ -159,7 +166,9 @@ fn m7_an_issuer_with_a_path() {
         let answer = Request::get(server.url(&format!("{WELL_KNOWN}{path}"))).send();
         refused(&answer, 404, "invalid_request");
     }
-    for endpoint in ["token_endpoint", "introspection_endpoint", "revocation_endpoint"] {
+    for endpoint in
+        ["authorization_endpoint", "token_endpoint", "introspection_endpoint", "revocation_endpoint"]
+    {
         let path = path_at(&document[endpoint], "https://auth.example");
         assert!(answers(server, path), "{endpoint}: {path}");
     }
@@ -190,17 +199,23 @@ fn m9_every_path_of_the_description_answers() {
     assert_eq!(document["servers"][0]["url"], server.url(""));
     let paths = document["paths"].as_object().unwrap();
     assert!(paths.len() >= 7, "{document}");
+    let login = Request::get(server.url("/login")).send().text();
+    let stylesheet = login.split('"').find_map(|text| text.strip_prefix("/assets/pages")).unwrap();
     for (path, operations) in paths {
         // The only issuer with no path is the one that is at the template's empty place.
-        let path = path.replace("{issuer_path}", "");
+        let path = path.replace("{issuer_path}", "").replace("{name}", &format!("pages{stylesheet}"));
+        // These want a request, and everything that is posted wants more than nothing.
+        let is_refused = matches!(path.as_str(), "/authorize" | "/consent");
         for (method, operation) in operations.as_object().unwrap() {
             let request = Request::new(&method.to_uppercase(), server.url(&path));
             let request = if method == "post" { request.form(&[]) } else { request };
             let status = request.send().status.to_string();
-            assert!(
-                status == "200" || method == "post" && matches!(status.as_str(), "400" | "401"),
-                "{method} {path}: {status}"
-            );
+            let is_expected = match (method.as_str(), is_refused) {
+                ("post", _) => matches!(status.as_str(), "400" | "401" | "403"),
+                (_, true) => status == "400",
+                (_, false) => status == "200",
+            };
+            assert!(is_expected, "{method} {path}: {status}");
             let described = operation["responses"].as_object().unwrap();
             assert!(described.contains_key(&status), "{method} {path}: {status} is not described");
         }
@@ -222,9 +237,15 @@ fn m9_the_description_is_true() {
         names.sort_unstable();
         names
     };
-    let issued = world.app.token_request(world.server(), &[]).send().json();
+    let deployment = &world.deployment;
+    let further = ["--include-roles"];
+    let api = deployment.resource_server_with("m9", "urn:example:m9", "m9:use", &further);
+    let (user, app) = (deployment.user("m9"), deployment.app("m9", "m9:use", &[]));
+    let ask = app.ask();
+    let answer = Browser::new().allow(world.server(), &user, &ask);
+    let issued = app.redemption(world.server(), &ask, answer.code()).send().json();
     assert_eq!(issued.as_object().unwrap().keys().cloned().collect::<Vec<_>>(), members("IssuedToken"));
-    let token = world.app.mint(world.server());
-    let seen = world.notes.introspect(world.server(), &token).0;
+    let token = Token(issued["access_token"].as_str().unwrap().to_owned());
+    let seen = api.introspect(world.server(), &token).0;
     assert_eq!(seen.as_object().unwrap().keys().cloned().collect::<Vec<_>>(), members("Introspection"));
 }

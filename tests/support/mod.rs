@@ -10,10 +10,11 @@
 //! | [`redis`], [`postgres`] | the stores as real processes that can be killed, frozen and set back in time |
 //! | [`proxy`], [`tripwire`] | a network path between a server and its store that can be cut, or that kills at a step |
 //! | [`faketime`] | a wall clock of one process that is wrong, and that jumps |
+//! | [`browser`] | a browser, users, and apps that they log in for |
 //! | [`http`], [`wire`] | requests, answers, and raw bytes on a socket |
 //! | [`smuggling`] | requests that two servers in a row may understand differently |
 //! | [`authority`] | certificates |
-//! | [`process`], [`scratch`], [`ports`], [`wait`], [`resp`], [`psql`], [`encoding`], [`splitmix`] | what the others are made of |
+//! | [`process`], [`scratch`], [`ports`], [`wait`], [`html`], [`resp`], [`psql`], [`encoding`], [`splitmix`] | what the others are made of |
 
 #![allow(dead_code, reason = "each test binary uses a part of the harness")]
 #![allow(
@@ -30,10 +31,12 @@
 
 pub mod actors;
 pub mod authority;
+pub mod browser;
 pub mod cli;
 pub mod deployment;
 pub mod encoding;
 pub mod faketime;
+pub mod html;
 pub mod http;
 pub mod leaks;
 pub mod ports;

@@ -2,6 +2,8 @@
 //! that is given for it. Who the user is, and whether they consent, others find out.
 
 pub mod response;
+mod shown;
+mod step;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,6 +11,8 @@ use std::time::Duration;
 
 pub use self::response::AuthorizationError;
 use self::response::redirect;
+pub use self::shown::AskedAt;
+pub use self::step::{Presence, Step};
 use super::AuthorizationServer;
 use super::error::OAuthError;
 use super::target::{requested_scope, target};
@@ -29,6 +33,8 @@ const ATTEMPTS: usize = 4;
 /// RFC 8707 §2.1; OpenID Connect Core §3.1.2.1 for the last three).
 #[derive(Clone, Debug, Default)]
 pub struct AuthorizationParameters<'p> {
+    /// What is wrong with those of them that could not be read.
+    pub malformed: Option<&'static str>,
     pub client_id: Option<&'p str>,
     pub redirect_uri: Option<&'p str>,
     pub response_type: Option<&'p str>,
@@ -155,11 +161,7 @@ impl AuthorizationServer {
         let entropy = self.entropy.as_ref();
         let code = PlainToken::generate(TokenKind::AuthorizationCode, grant_id, &self.keys, entropy)?;
         let now = self.feed.clock().now();
-        let client = &request.client;
-        let lifetime = match client.grant_types.contains(&GrantType::RefreshToken) {
-            true => self.settings.refresh_token_ttl,
-            false => client.access_token_ttl.unwrap_or(self.settings.access_token_ttl),
-        };
+        let (client, lifetime) = (&request.client, self.lasts(request));
         let record = GrantRecord {
             born: approval.born,
             expires_at: now + CODE_LIFETIME + lifetime,
@@ -210,6 +212,9 @@ fn read(
     redirect_uri: &RedirectUri,
 ) -> Result<AuthorizationRequest, AuthorizationError> {
     use AuthorizationError as Error;
+    if let Some(why) = parameters.malformed {
+        return Err(Error::InvalidRequest(why));
+    }
     match parameters.response_type {
         Some("code") => {}
         Some(_) => return Err(Error::UnsupportedResponseType),

@@ -1,0 +1,42 @@
+//! `/authorize` (RFC 6749 §3.1): where applications send people, and from where they are sent on.
+
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::super::body::NoBody;
+use super::super::observe::observe_page;
+use super::super::{WorkerState, body, transport};
+pub use super::carried::KNOWN;
+use super::carried::{Carried, PROOF};
+use super::error::PageError;
+use super::render::{self, Site};
+use super::visitor;
+use crate::oauth::authorize::Step;
+
+/// What is wrong with a request without parameters.
+const NOBODY_ASKS: PageError = PageError::Application(
+    "This address is where applications send people, with a request. There is none in it.",
+);
+
+pub async fn get(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> HttpResponse {
+    observe_page(&state, &state.shared.endpoints.authorize, async {
+        body::check_uri(&request)?;
+        transport::require_confidential(&request)?;
+        let carried = Carried::of_query(&request)?;
+        let asked = carried.read(&state.server)?.ok_or(NOBODY_ASKS)?;
+        let visitor = visitor(&state, &request).await?;
+        let proof = Carried::proof_of_query(&request);
+        let present =
+            visitor.as_ref().map(|visitor| carried.presence(&state.forms, visitor, proof.as_deref()));
+        let base = Site::new(&state.server.settings().issuer).base();
+        match asked.step(present, state.shared.clock.now()) {
+            Step::Refuse(error) => Err(PageError::Back(state.server.refuse(&asked, error))),
+            Step::LogIn => render::redirect(&format!("{base}/login?{}", carried.query())),
+            Step::Consent => {
+                let proof = proof.map(|proof| format!("&{PROOF}={proof}")).unwrap_or_default();
+                render::redirect(&format!("{base}/consent?{}{proof}", carried.query()))
+            }
+        }
+    })
+    .await
+}

@@ -1,0 +1,207 @@
+//! `/consent`: the user decides what an application may do.
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+
+use super::super::body::NoBody;
+use super::super::form::{self, Known, Occurs};
+use super::super::observe::observe_page;
+use super::super::{WorkerState, body, transport};
+use super::carried::{self, Carried};
+use super::error::PageError;
+use super::forms::{self, Purpose, require_own_page};
+use super::render::{self, FormsLead, Site};
+use super::{cookies, visitor};
+use crate::domain::scope::Scope;
+use crate::identity::Visitor;
+use crate::oauth::OAuthError;
+use crate::oauth::authorize::{Approval, AskedAt, AuthorizationError, AuthorizationRequest, Step};
+
+const KNOWN: Known = &[
+    ("decision", Occurs::Once),
+    (forms::FIELD, Occurs::Once),
+    (carried::FIELD, Occurs::Once),
+    (carried::PROOF, Occurs::Once),
+];
+
+const NOTHING_ASKED: PageError = PageError::Application(
+    "This page asks whether an application may do something, and no application has asked.",
+);
+const NO_DECISION: OAuthError = OAuthError::InvalidRequest("the form says neither yes nor no");
+
+#[derive(Template)]
+#[template(path = "consent.html")]
+struct ConsentPage<'p> {
+    site: Site<'p>,
+    application: &'p str,
+    user: &'p str,
+    asked: Vec<AskedAt>,
+    unowned: Scope,
+    lasts: String,
+    /// Where the user will be sent, in the words of the address bar.
+    back_to: &'p str,
+    /// Whether another program on the same machine could pose as the application.
+    is_claimable: bool,
+    csrf: String,
+    request: String,
+    proof: String,
+    /// The request in an address, to log in as somebody else.
+    query: &'p str,
+}
+
+/// A request, and who has to decide.
+struct Pending {
+    asked: AuthorizationRequest,
+    visitor: Visitor,
+}
+
+pub async fn get(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> HttpResponse {
+    observe_page(&state, &state.shared.endpoints.consent, async {
+        body::check_uri(&request)?;
+        transport::require_confidential(&request)?;
+        let carried = Carried::of_query(&request)?;
+        let proof = Carried::proof_of_query(&request).unwrap_or_default();
+        match pending(&state, &request, &carried, &proof).await? {
+            Some(pending) => show(&state, &request, &carried, &pending, proof),
+            None => to_login(&state, &carried),
+        }
+    })
+    .await
+}
+
+pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerState>) -> HttpResponse {
+    observe_page(&state, &state.shared.endpoints.consent, async {
+        let form = form::read(&request, payload, KNOWN).await?;
+        require_own_page(&request, &state.server.settings().issuer)?;
+        let carried = Carried::of_field(&form)?;
+        let seal = form.text(forms::FIELD).unwrap_or_default();
+        if !state.forms.is_sealed(Purpose::Consent, &facts(&request, &carried), seal) {
+            return Err(PageError::Foreign);
+        }
+        let proof = form.text(carried::PROOF).unwrap_or_default();
+        let Some(Pending { asked, visitor }) = pending(&state, &request, &carried, proof).await? else {
+            return to_login(&state, &carried);
+        };
+        match form.text("decision") {
+            Some("allow") => {
+                let Visitor { session, user, born } = visitor;
+                let approval = Approval { subject: user.id.clone(), session: session.id, born };
+                match state.server.approve(&asked, &approval).await? {
+                    Some(location) => render::redirect(&location),
+                    None => to_login(&state, &carried),
+                }
+            }
+            Some("deny") => {
+                Err(PageError::Back(state.server.refuse(&asked, AuthorizationError::AccessDenied)))
+            }
+            _ => Err(NO_DECISION.into()),
+        }
+    })
+    .await
+}
+
+/// What waits for a decision; `None` when somebody has to log in first.
+async fn pending(
+    state: &WorkerState,
+    request: &HttpRequest,
+    carried: &Carried,
+    proof: &str,
+) -> Result<Option<Pending>, PageError> {
+    let asked = carried.read(&state.server)?.ok_or(NOTHING_ASKED)?;
+    let visitor = visitor(state, request).await?;
+    let present = visitor.as_ref().map(|visitor| carried.presence(&state.forms, visitor, Some(proof)));
+    match asked.step(present, state.shared.clock.now()) {
+        Step::Refuse(error) => Err(PageError::Back(state.server.refuse(&asked, error))),
+        Step::LogIn => Ok(None),
+        Step::Consent => Ok(visitor.map(|visitor| Pending { asked, visitor })),
+    }
+}
+
+fn to_login(state: &WorkerState, carried: &Carried) -> Result<HttpResponse, PageError> {
+    let base = Site::new(&state.server.settings().issuer).base();
+    render::redirect(&format!("{base}/login?{}", carried.query()))
+}
+
+/// The decision is this session's, about this request.
+fn facts<'f>(request: &'f HttpRequest, carried: &'f Carried) -> [&'f [u8]; 2] {
+    [cookies::read(request, cookies::SESSION).unwrap_or_default(), carried.query().as_bytes()]
+}
+
+fn show(
+    state: &WorkerState,
+    request: &HttpRequest,
+    carried: &Carried,
+    Pending { asked, visitor }: &Pending,
+    proof: String,
+) -> Result<HttpResponse, PageError> {
+    let (asked_at, unowned) = state.server.asked_at(asked)?;
+    let page = ConsentPage {
+        site: Site::new(&state.server.settings().issuer),
+        application: &asked.client.name,
+        user: visitor.user.name.as_str(),
+        asked: asked_at,
+        unowned,
+        lasts: in_words(state.server.lasts(asked)),
+        back_to: back_to(asked.redirect_uri.as_str()),
+        is_claimable: asked.client.credentials.is_none() && asked.redirect_uri.is_claimable(),
+        csrf: state.forms.seal(Purpose::Consent, &facts(request, carried)),
+        request: carried.field(),
+        proof,
+        query: carried.query(),
+    };
+    render::page(StatusCode::OK, &page, &FormsLead::back(asked))
+}
+
+/// The host of an address, or the scheme of an application.
+fn back_to(uri: &str) -> &str {
+    let (scheme, rest) = uri.split_once(':').unwrap_or((uri, ""));
+    let host = rest.strip_prefix("//").map(|rest| rest.split(['/', '?']).next().unwrap_or_default());
+    host.filter(|host| !host.is_empty()).unwrap_or(scheme)
+}
+
+/// A time as people say it: in its largest unit.
+fn in_words(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (count, unit) = match seconds {
+        0..=119 => (seconds, "second"),
+        120..=7_199 => (seconds / 60, "minute"),
+        7_200..=172_799 => (seconds / 3_600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {unit}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_said_in_words() {
+        for (seconds, words) in [
+            (1, "1 second"),
+            (60, "60 seconds"),
+            (900, "15 minutes"),
+            (3_600, "60 minutes"),
+            (86_400, "24 hours"),
+            (2_592_000, "30 days"),
+        ] {
+            assert_eq!(in_words(Duration::from_secs(seconds)), words);
+        }
+    }
+
+    #[test]
+    fn where_it_leads_back_to_is_said_as_a_browser_would() {
+        for (uri, words) in [
+            ("https://app.example:8443/cb", "app.example:8443"),
+            ("http://[::1]:4711/cb", "[::1]:4711"),
+            ("com.example.app:/cb", "com.example.app"),
+        ] {
+            assert_eq!(back_to(uri), words);
+        }
+    }
+}
