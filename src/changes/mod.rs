@@ -32,7 +32,9 @@ pub use self::replica::{Replica, ReplicaParts, WitnessPassed};
 pub use self::revoked::RevokedGrants;
 pub use self::sequence::Sequence;
 pub use self::snapshot::{CannotApply, Kills, Snapshot};
-pub use self::sql_feed::{Projection, SqlFeed, lock_sequence, record_in, record_longest_lifetime, recover};
+pub use self::sql_feed::{
+    Projection, SqlFeed, lock_sequence, newest_kill, record_in, record_longest_lifetime, recover,
+};
 pub use self::store::{
     FeedError, FeedStore, Head, History, Incarnation, Publish, Recorder, Renewal, ReplicaRow, Replicas,
     RevocationPage,

@@ -7,6 +7,7 @@
 //! read when needed, and forgotten when a row names them.
 
 pub mod clients;
+pub mod consents;
 pub mod credentials;
 pub mod resource_servers;
 pub mod roles;
@@ -16,6 +17,7 @@ pub mod users;
 mod view;
 
 pub use self::clients::{Client, GrantType, RETRY_WINDOW};
+pub use self::consents::Consent;
 pub use self::credentials::Credentials;
 pub use self::resource_servers::ResourceServer;
 pub use self::roles::Role;

@@ -1,6 +1,7 @@
 //! People: how somebody proves who they are, and who is in front of a page.
 
 pub mod browser;
+mod consents;
 pub mod login;
 pub mod passwords;
 pub mod sessions;
@@ -15,6 +16,7 @@ pub use self::unavailable::Unavailable;
 pub use self::visitor::Visitor;
 use crate::directory::{ChangeFeed, Users};
 use crate::grants::GrantStore;
+use crate::sql::Database;
 
 /// What the hosted pages know of people, as one worker has it.
 #[derive(Clone)]
@@ -22,12 +24,19 @@ pub struct Identity {
     feed: ChangeFeed,
     grants: Arc<dyn GrantStore>,
     users: Users,
+    database: Database,
     login: Arc<Login>,
 }
 
 impl Identity {
     /// `grants` is the worker's own store; the rest is shared by all workers.
-    pub const fn new(feed: ChangeFeed, grants: Arc<dyn GrantStore>, users: Users, login: Arc<Login>) -> Self {
-        Self { feed, grants, users, login }
+    pub const fn new(
+        feed: ChangeFeed,
+        grants: Arc<dyn GrantStore>,
+        users: Users,
+        database: Database,
+        login: Arc<Login>,
+    ) -> Self {
+        Self { feed, grants, users, database, login }
     }
 }

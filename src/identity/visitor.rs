@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::login::{Credentials, LoggedIn, LoginFailure};
 use super::sessions::LoginSession;
 use super::{Identity, Unavailable};
-use crate::changes::{Actor, Change, Entry, KillScope};
+use crate::changes::{Actor, Change, Entry, KillScope, Recorded};
 use crate::directory::{Snapshot, UserFacts};
 use crate::domain::position::ChangeNumber;
 
@@ -71,18 +71,20 @@ impl Identity {
     }
 
     /// Records a change and waits until every replica has confirmed it.
-    async fn record(&self, entry: Entry) -> Result<(), Unavailable> {
-        within(async {
-            let recorded = self.feed.record(entry).await?;
-            let acknowledgement = self.feed.acknowledge(recorded, PATIENCE.mul_f64(0.9)).await?;
-            if acknowledgement.is_complete() {
-                return Ok(());
-            }
-            let pending: Vec<_> = acknowledgement.pending().collect();
-            let pending = pending.join(", ");
-            Err(Unavailable(format!("no confirmation of change {} from {pending}", recorded.number)))
-        })
-        .await?
+    pub(super) async fn record(&self, entry: Entry) -> Result<(), Unavailable> {
+        within(async { self.confirm(self.feed.record(entry).await?).await }).await?
+    }
+
+    /// Waits until every replica has confirmed a change.
+    pub(super) async fn confirm(&self, recorded: Recorded) -> Result<(), Unavailable> {
+        // A little less than there is: who has not confirmed is worth telling.
+        let acknowledgement = self.feed.acknowledge(recorded, PATIENCE.mul_f64(0.8)).await?;
+        if acknowledgement.is_complete() {
+            return Ok(());
+        }
+        let pending: Vec<_> = acknowledgement.pending().collect();
+        let pending = pending.join(", ");
+        Err(Unavailable(format!("no confirmation of change {} from {pending}", recorded.number)))
     }
 
     /// The user of a session that lives, by one snapshot and nothing older.
@@ -126,7 +128,7 @@ fn judge(known: &Snapshot, session: &LoginSession) -> Judgement {
     }
 }
 
-async fn within<T>(work: impl Future<Output = T>) -> Result<T, Unavailable> {
+pub(super) async fn within<T>(work: impl Future<Output = T>) -> Result<T, Unavailable> {
     let late = |_| Unavailable("the stores did not answer in time".to_owned());
     tokio::time::timeout(PATIENCE, work).await.map_err(late)
 }

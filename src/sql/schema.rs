@@ -161,6 +161,17 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    consents (user_id, client_id) {
+        user_id -> Text,
+        client_id -> Text,
+        /// Space-separated.
+        scope -> Text,
+        /// Unix seconds.
+        granted_at -> BigInt,
+    }
+}
+
 // The embedded grant store is a SQLite file of its own.
 
 diesel::table! {

@@ -292,7 +292,8 @@ impl Workers {
                 users.clone(),
                 Arc::new(settings),
             );
-            let identity = Identity::new(self.feed.clone(), grants, users, Arc::clone(&self.login));
+            let (database, login) = (self.stores.database.clone(), Arc::clone(&self.login));
+            let identity = Identity::new(self.feed.clone(), grants, users, database, login);
             let forms = Forms::new(Arc::clone(&self.keys), Arc::clone(&self.stores.entropy));
             WorkerState { server, identity, forms, shared: Arc::clone(&self.shared) }
         }))

@@ -9,7 +9,7 @@
 //! | witness | Redis, SQLite | [`witness`] |
 //! | change feed | PostgreSQL, SQLite | [`feed_recording`], [`feed_loading`], [`feed_leases`], [`feed_history`], [`feed_waking`], [`feed_faults`] |
 //! | schema | PostgreSQL, SQLite | [`migrations`] |
-//! | directory | PostgreSQL, SQLite | [`directory`], [`directory_view`], [`people`] |
+//! | directory | PostgreSQL, SQLite | [`directory`], [`directory_view`], [`people`], [`consents`] |
 
 #![allow(
     clippy::unwrap_used,
@@ -26,6 +26,7 @@
 mod support;
 
 mod clock;
+mod consents;
 mod databases;
 mod directory;
 mod directory_view;

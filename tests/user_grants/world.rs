@@ -279,7 +279,9 @@ impl World {
         let grants = self.grants().await;
         let users = Users::new(users, self.database.clone());
         let login = Arc::new(self.login(keys));
-        self.identities.push(Identity::new(feed.clone(), Arc::clone(&grants), users.clone(), login));
+        let database = self.database.clone();
+        let identity = Identity::new(feed.clone(), Arc::clone(&grants), users.clone(), database, login);
+        self.identities.push(identity);
         let server = AuthorizationServer::new(
             feed.clone(),
             grants,

@@ -12,7 +12,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 pub use self::history::recover;
-pub use self::sequence::{lock_sequence, record_in, record_longest_lifetime};
+pub use self::sequence::{lock_sequence, newest_kill, record_in, record_longest_lifetime};
 use super::change::{Change, Entry, REVOKE_GRANT, RecordedChange};
 use super::snapshot::CannotApply;
 use super::store::FeedError;

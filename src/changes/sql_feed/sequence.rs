@@ -63,6 +63,16 @@ pub async fn lock_sequence(conn: &mut Connection) -> Result<(), SqlError> {
     lock_head(conn).await.map(drop)
 }
 
+/// The newest kill of a set; zero when there is none. Final as far as the lock of the sequence is held.
+///
+/// # Errors
+/// When SQL fails.
+pub async fn newest_kill(conn: &mut Connection, killed: &KillScope) -> Result<ChangeNumber, SqlError> {
+    let query = kills::table.find(killed.columns()).select(kills::number);
+    let at = on!(conn, c => query.first::<i64>(c).await.optional())?;
+    at.map_or(Ok(ChangeNumber::ZERO), number)
+}
+
 async fn lock_head(conn: &mut Connection) -> Result<FeedRow, SqlError> {
     match conn {
         // The transaction began IMMEDIATE: it is the only writer already.
