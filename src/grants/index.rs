@@ -1,4 +1,4 @@
-//! What belongs together, such as the login sessions of a user: a record that lists ids.
+//! What belongs to a user: a record that lists the ids of login sessions, another those of grants.
 //!
 //! ```text
 //! record = 0x71 entries       entries = 12 bytes id, varint ends_at (Unix seconds); in ascending order of their end
@@ -6,10 +6,12 @@
 //!
 //! It is a help to find things and proves nothing: an id is listed before its record is made, and may outlast it.
 
+use sha2::{Digest as _, Sha256};
+
 use super::record::bytes::{Reader, put_timestamp};
 use super::{EncodedRecord, GrantStore, MalformedRecord, StoreError};
 use crate::domain::clock::Timestamp;
-use crate::domain::identifier::GrantId;
+use crate::domain::identifier::{GrantId, UserId};
 
 /// Versions of grants count up from 1; kinds of records that are no grants stand far from them.
 const KIND: u8 = 0x71;
@@ -19,6 +21,30 @@ pub const MOST_LISTED: usize = 500;
 
 /// How often an entry is tried when others change the list at the same time.
 const RACES: usize = 1000;
+
+/// What of a user's is listed.
+#[derive(Clone, Copy, Debug)]
+pub enum Listing {
+    LoginSessions,
+    /// What they gave clients.
+    Grants,
+}
+
+impl Listing {
+    /// Where it is kept. A user's id is our own and random, so its digest needs no key.
+    pub fn of(self, subject: &UserId) -> GrantId {
+        let kind: &[u8] = match self {
+            Self::LoginSessions => b"symbolon/login-sessions/v1",
+            Self::Grants => b"symbolon/grants/v1",
+        };
+        let digest = Sha256::new_with_prefix(kind).chain_update(subject.as_str());
+        let mut id = [0; GrantId::BYTES];
+        for (byte, digest) in id.iter_mut().zip(digest.finalize()) {
+            *byte = digest;
+        }
+        GrantId::from_bytes(id)
+    }
+}
 
 /// Ids, and when what they name ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! People: how somebody proves who they are, and who is in front of a page.
 
+mod account;
 pub mod browser;
 mod consents;
 pub mod login;
@@ -11,6 +12,7 @@ mod visitor;
 
 use std::sync::Arc;
 
+pub use self::account::{Account, Application, LiveGrant};
 use self::login::Login;
 pub use self::unavailable::Unavailable;
 pub use self::visitor::Visitor;

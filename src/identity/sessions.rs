@@ -8,8 +8,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
-
 use super::Unavailable;
 use crate::changes::{Bonds, Snapshot};
 use crate::domain::clock::Timestamp;
@@ -18,8 +16,9 @@ use crate::domain::identifier::{GrantId, UserId};
 use crate::domain::position::ChangeNumber;
 use crate::domain::token::{PlainToken, TokenKind, TokenString};
 use crate::domain::token_key::TokenKeys;
+use crate::grants::index::{self, Listing};
 use crate::grants::login_session::LoginSessionRecord;
-use crate::grants::{EncodedRecord, GrantStore, StoreError, index};
+use crate::grants::{EncodedRecord, GrantStore, StoreError};
 
 /// That a session was seen is written down no more often than once in this part of its idle lifetime.
 const SEEN_PARTS: u32 = 20;
@@ -57,7 +56,11 @@ impl LoginSession {
         snapshot.is_live(&self.id, &bonds, self.record.born)
     }
 
-    fn at(id: GrantId, encoded: EncodedRecord, now: Timestamp) -> Result<Option<Self>, StoreError> {
+    pub(super) fn at(
+        id: GrantId,
+        encoded: EncodedRecord,
+        now: Timestamp,
+    ) -> Result<Option<Self>, StoreError> {
         let record = LoginSessionRecord::decode(&encoded).map_err(StoreError::new)?;
         let lasts = now < record.expires_at();
         Ok(lasts.then_some(Self { id, record, encoded }))
@@ -104,7 +107,7 @@ impl LoginSessions {
                 browser: visit.browser.clone(),
             };
             // Listed first: what is there is always listed.
-            index::list(store, index_of(&record.subject), id, record.ends_at, now).await?;
+            index::list(store, Listing::LoginSessions.of(&record.subject), id, record.ends_at, now).await?;
             let encoded = record.encode();
             if store.insert(id, &encoded, record.expires_at()).await? {
                 return Ok((LoginSession { id, record, encoded }, token));
@@ -161,7 +164,7 @@ impl LoginSessions {
         subject: &UserId,
         now: Timestamp,
     ) -> Result<Vec<LoginSession>, StoreError> {
-        let ids = index::listed(store, index_of(subject)).await?;
+        let ids = index::listed(store, Listing::LoginSessions.of(subject)).await?;
         let records = futures_util::future::try_join_all(ids.iter().map(|id| store.load(*id))).await?;
         let mut sessions = Vec::new();
         for (id, encoded) in ids.into_iter().zip(records) {
@@ -171,16 +174,6 @@ impl LoginSessions {
         sessions.sort_by_key(|session| std::cmp::Reverse(session.record.created_at));
         Ok(sessions)
     }
-}
-
-/// Where a user's sessions are listed. A user's id is our own and random, so its digest needs no key.
-fn index_of(subject: &UserId) -> GrantId {
-    let digest = Sha256::new_with_prefix(b"symbolon/login-sessions/v1").chain_update(subject.as_str());
-    let mut id = [0; GrantId::BYTES];
-    for (byte, digest) in id.iter_mut().zip(digest.finalize()) {
-        *byte = digest;
-    }
-    GrantId::from_bytes(id)
 }
 
 #[cfg(test)]

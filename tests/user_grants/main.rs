@@ -6,6 +6,7 @@
 //! | [`authorize`] | which requests are shown to a user, and where the others are answered |
 //! | [`code`] | redeeming a code: once, by its client, with its verifier; a replay kills |
 //! | [`refresh`] | the table of the chain: rotation, retry, reuse |
+//! | [`account`] | what users see and end of their own |
 //! | [`visitors`] | who is in front of a page, on every replica |
 //! | [`faults`] | the same when the store lost a rotation, and when the token key is rotated |
 //! | [`requests`] | what a client asks for |
@@ -23,6 +24,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod account;
 mod authorize;
 mod code;
 mod faults;

@@ -10,9 +10,11 @@ use symbolon::domain::password::Password;
 use symbolon::identity::Visitor;
 use symbolon::identity::login::{Credentials, LoggedIn};
 use symbolon::identity::passwords::{PasswordPolicy, Passwords};
+use symbolon::oauth::IssuedToken;
+use symbolon::oauth::authorize::Approval;
 
 use crate::cases;
-use crate::world::{Kind, SESSION_IDLE_TTL, SESSION_TTL, World, access, parameter};
+use crate::world::{App, Kind, SESSION_IDLE_TTL, SESSION_TTL, World, access, parameter};
 
 cases! {
     a_session_is_known_to_every_replica_and_ended_on_all_of_them,
@@ -24,18 +26,12 @@ cases! {
     who_has_to_change_the_password_is_known_by_it,
 }
 
-const PASSWORD: &str = "correct horse battery staple";
+pub const PASSWORD: &str = "correct horse battery staple";
 
 /// Two replicas, and a user with a password.
-async fn setting(kind: Kind) -> World {
+pub async fn setting(kind: Kind) -> World {
     let world = World::with_keys(kind, &[&[1], &[1]]).await;
-    let new = NewUser {
-        name: LoginName::parse("Mira").unwrap(),
-        password: Some(hash(PASSWORD).await),
-        must_change_password: false,
-    };
-    let (_, recorded) = world.admin.create_user(new).await.unwrap();
-    world.settle(recorded).await;
+    world.make_user("Mira").await;
     world
 }
 
@@ -45,10 +41,37 @@ async fn hash(password: &str) -> symbolon::domain::password::PasswordHash {
     passwords.hash_new(Password::parse(password).unwrap(), "mira").await.unwrap().unwrap()
 }
 
+/// What a visitor approves now.
+pub fn approval(visitor: &Visitor) -> Approval {
+    Approval { subject: visitor.user.id.clone(), session: visitor.session.id, born: visitor.born }
+}
+
 impl World {
-    async fn log_in(&self, password: &str) -> Option<LoggedIn> {
+    pub async fn make_user(&self, name: &str) {
+        let new = NewUser {
+            name: LoginName::parse(name).unwrap(),
+            password: Some(hash(PASSWORD).await),
+            must_change_password: false,
+        };
+        let (_, recorded) = self.admin.create_user(new).await.unwrap();
+        self.settle(recorded).await;
+    }
+
+    /// Tokens that a visitor gave a client.
+    pub async fn give(&self, visitor: &Visitor, app: &App) -> IssuedToken {
+        let approval =
+            Approval { subject: visitor.user.id.clone(), session: visitor.session.id, born: visitor.born };
+        let location = self.replicas[0].approve(&self.request(app), &approval).await.unwrap().unwrap();
+        self.redeem(1, app, &parameter(&location, "code").unwrap()).await.unwrap()
+    }
+
+    pub async fn log_in(&self, password: &str) -> Option<LoggedIn> {
+        self.log_in_as("mira", password).await
+    }
+
+    pub async fn log_in_as(&self, name: &str, password: &str) -> Option<LoggedIn> {
         let credentials = Credentials {
-            name: "mira".to_owned(),
+            name: name.to_owned(),
             password: Password::parse(password).unwrap(),
             address: Some(IpAddr::from([192, 0, 2, 7])),
             browser: "Firefox on Linux".to_owned(),
@@ -57,7 +80,7 @@ impl World {
     }
 
     /// Whom the other replica sees.
-    async fn visitor(&self, logged_in: &LoggedIn) -> Option<Visitor> {
+    pub async fn visitor(&self, logged_in: &LoggedIn) -> Option<Visitor> {
         self.identities[1].visitor(logged_in.token.expose().as_bytes()).await.unwrap()
     }
 }
@@ -85,17 +108,12 @@ async fn r4_what_was_given_in_a_session_dies_with_it(kind: Kind) {
     let app = world.usual_app().await;
     let logged_in = world.log_in(PASSWORD).await.unwrap();
     let visitor = world.visitor(&logged_in).await.unwrap();
-    let approval = symbolon::oauth::authorize::Approval {
-        subject: visitor.user.id.clone(),
-        session: visitor.session.id,
-        born: visitor.born,
-    };
-    let location = world.replicas[0].approve(&world.request(&app), &approval).await.unwrap().unwrap();
-    let tokens = world.redeem(1, &app, &parameter(&location, "code").unwrap()).await.unwrap();
+    let tokens = world.give(&visitor, &app).await;
     assert!(world.is_active(access(&tokens)).await);
     world.identities[0].end_session(&visitor.session).await.unwrap();
     assert!(!world.is_active(access(&tokens)).await);
-    assert_eq!(world.replicas[1].approve(&world.request(&app), &approval).await.unwrap(), None);
+    // Nor is anything given by whoever was asked before.
+    assert_eq!(world.replicas[1].approve(&world.request(&app), &approval(&visitor)).await.unwrap(), None);
 }
 
 async fn a_disabled_user_is_nobody_and_enabling_revives_no_session(kind: Kind) {

@@ -24,6 +24,7 @@ use crate::domain::position::ChangeNumber;
 use crate::domain::redirect_uri::RedirectUri;
 use crate::domain::scope::Scope;
 use crate::domain::token::{CODE_LIFETIME, PlainToken, TokenKind};
+use crate::grants::index::{self, Listing};
 use crate::grants::{Code, CodeState, GrantRecord, UserGrant};
 
 /// How often a code is made anew because its grant id was taken.
@@ -128,6 +129,9 @@ impl AuthorizationServer {
         for _ in 0..ATTEMPTS {
             let grant_id = GrantId::generate(self.entropy.as_ref())?;
             let (record, code) = self.make_code(request, approval, grant_id)?;
+            // Listed first: what is there is always listed.
+            let (list, now) = (Listing::Grants.of(&approval.subject), self.feed.clock().now());
+            index::list(self.grants.as_ref(), list, grant_id, record.expires_at, now).await?;
             if !self.grants.insert(grant_id, &record.encode(), record.needed_until()).await? {
                 continue;
             }
