@@ -84,6 +84,14 @@ impl Login {
         &self.sessions
     }
 
+    pub(super) fn passwords(&self) -> &Passwords {
+        &self.passwords
+    }
+
+    pub(super) const fn throttle(&self) -> &Throttle {
+        &self.throttle
+    }
+
     /// Logs somebody in; `None` if not, whatever the reason. `born` is a position of the feed that was read before:
     /// what is changed from then on, the user's password too, ends the new session.
     ///

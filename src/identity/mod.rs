@@ -4,6 +4,7 @@ mod account;
 pub mod browser;
 mod consents;
 pub mod login;
+mod password_change;
 pub mod passwords;
 pub mod sessions;
 pub mod throttle;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 pub use self::account::{Account, Application, LiveGrant};
 use self::login::Login;
+pub use self::password_change::{PasswordChange, PasswordChanged};
 pub use self::unavailable::Unavailable;
 pub use self::visitor::Visitor;
 use crate::directory::{ChangeFeed, Users};

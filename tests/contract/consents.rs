@@ -57,6 +57,7 @@ impl Scene {
                 access_token_ttl: None,
                 redirect_uris: vec![RedirectUri::parse("https://app.example/cb").unwrap()],
                 refresh_retry_window: None,
+                origins: [].into(),
                 secret: None,
             };
             admin.create_client(new).await.unwrap();

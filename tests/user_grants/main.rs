@@ -7,6 +7,7 @@
 //! | [`code`] | redeeming a code: once, by its client, with its verifier; a replay kills |
 //! | [`refresh`] | the table of the chain: rotation, retry, reuse |
 //! | [`account`] | what users see and end of their own |
+//! | [`password_change`] | what another password ends, and who may choose one |
 //! | [`visitors`] | who is in front of a page, on every replica |
 //! | [`faults`] | the same when the store lost a rotation, and when the token key is rotated |
 //! | [`requests`] | what a client asks for |
@@ -28,6 +29,7 @@ mod account;
 mod authorize;
 mod code;
 mod faults;
+mod password_change;
 mod refresh;
 mod requests;
 mod visitors;

@@ -35,7 +35,7 @@ pub async fn setting(kind: Kind) -> World {
     world
 }
 
-async fn hash(password: &str) -> symbolon::domain::password::PasswordHash {
+pub async fn hash(password: &str) -> symbolon::domain::password::PasswordHash {
     let policy = PasswordPolicy::new(0, None);
     let passwords = Passwords::start(1, policy, std::sync::Arc::new(SystemEntropy)).unwrap();
     passwords.hash_new(Password::parse(password).unwrap(), "mira").await.unwrap().unwrap()
