@@ -280,7 +280,7 @@ mod tests {
         let bonds = Bonds::of_session(session, &subject);
         kills.prune(Timestamp::from_unix_seconds(100));
         assert!(!kills.spare(&bonds, ChangeNumber::new(2)), "something of it may live up to the end");
-        kills.prune(Timestamp::from_unix_seconds(101));
+        kills.prune(Timestamp::from_unix_seconds(1_000));
         assert!(kills.spare(&bonds, ChangeNumber::new(2)));
         assert!(!kills.spare(&bonds, ChangeNumber::new(1)));
     }
