@@ -18,6 +18,9 @@ pub enum Change {
     /// The grant is dead. `ends_at` is its absolute end, after which nobody asks any more; where it
     /// is not known, recording the change fills in the longest lifetime ever configured.
     GrantRevoked { grant: GrantId, ends_at: Option<Timestamp> },
+    /// The store of grants lost a rotation, and whoever holds the refresh token of this number was
+    /// believed. Takes nothing away; it is told because something was lost, or is not what it seems.
+    RotationLost { grant: GrantId, number: u32 },
     /// Every grant of the set that was born before this change is dead.
     Killed(KillScope),
     /// The client was made, altered, disabled, enabled or deleted.
@@ -116,10 +119,15 @@ impl KillScope {
 }
 
 pub(super) const REVOKE_GRANT: &str = "revoke-grant";
+const LOST_ROTATION: &str = "lost-rotation";
+
+/// Kinds of which each target has one row: recording it again finds the row that is there.
+pub(super) const RECORDED_ONCE: [&str; 2] = [REVOKE_GRANT, LOST_ROTATION];
 
 /// Every kind that this version knows: what loading, which does not read the rows, goes by.
-pub(super) const KINDS: [&str; 13] = [
+pub(super) const KINDS: [&str; 14] = [
     REVOKE_GRANT,
+    LOST_ROTATION,
     "kill-everything",
     "kill-client",
     "kill-subject",
@@ -139,6 +147,7 @@ impl Change {
     pub fn columns(&self) -> (&'static str, String) {
         match self {
             Self::GrantRevoked { grant, .. } => (REVOKE_GRANT, grant.to_string()),
+            Self::RotationLost { grant, number } => (LOST_ROTATION, format!("{grant} {number}")),
             Self::Killed(scope) => (scope.kind(), scope.columns().1),
             Self::ClientChanged(id) => ("client", id.to_string()),
             Self::ResourceServerChanged(id) => ("resource-server", id.to_string()),
@@ -156,6 +165,11 @@ impl Change {
         }
         let change = match kind {
             REVOKE_GRANT => Self::GrantRevoked { grant: GrantId::from_digits(target.as_bytes())?, ends_at },
+            LOST_ROTATION => {
+                let (grant, number) = target.split_once(' ')?;
+                let grant = GrantId::from_digits(grant.as_bytes())?;
+                Self::RotationLost { grant, number: number.parse().ok()? }
+            }
             "client" => Self::ClientChanged(ClientId::parse(target).ok()?),
             "resource-server" => Self::ResourceServerChanged(ResourceServerId::parse(target).ok()?),
             "user" => Self::UserChanged(UserId::parse(target).ok()?),
@@ -306,6 +320,7 @@ mod tests {
                 grant: GrantId::from_bytes([5; 12]),
                 ends_at: Some(Timestamp::from_unix_seconds(99)),
             },
+            Change::RotationLost { grant: GrantId::from_bytes([5; 12]), number: 7 },
             Change::Killed(KillScope::Everything),
             Change::Killed(KillScope::Client(client.clone())),
             Change::Killed(KillScope::Subject(user.clone())),

@@ -156,7 +156,8 @@ impl<V> Snapshot<V> {
                     return Err(CannotApply::MissingTokenKey(fingerprint.clone()));
                 }
                 Change::Recovered => recovered = row.number,
-                Change::Killed(_)
+                Change::RotationLost { .. }
+                | Change::Killed(_)
                 | Change::ClientChanged(_)
                 | Change::ResourceServerChanged(_)
                 | Change::UserChanged(_)

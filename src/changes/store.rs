@@ -131,7 +131,7 @@ pub trait Replicas: Send + Sync {
 #[async_trait]
 pub trait Recorder: Send + Sync {
     /// Numbers, chains and commits entries, in this order, in one durable transaction. A grant
-    /// that is revoked already keeps its number.
+    /// that is revoked already keeps its number, as does a rotation that is known to be lost.
     async fn record(&self, entries: Vec<Entry>) -> Result<Vec<ChangeNumber>, FeedError>;
 }
 

@@ -32,6 +32,7 @@ cases!(Kind: postgres = Postgres, sqlite = Sqlite => {
     a_batch_keeps_its_order_and_may_be_larger_than_one_statement_takes,
     a_grant_revoked_again_keeps_its_number,
     a_grant_revoked_twice_in_one_batch_has_one_number,
+    a_lost_rotation_is_recorded_once,
     a_grant_revoked_by_many_at_once_has_one_number,
     an_unknown_end_is_the_longest_lifetime_ever_recorded,
     what_a_unit_of_work_takes_back_leaves_no_number,
@@ -75,6 +76,7 @@ async fn every_kind_of_change_comes_back_as_it_was_recorded(kind: Kind) {
         Change::GrantRevoked { grant: new_id(), ends_at: Some(sql.clock.now()) },
         Change::Killed(KillScope::Everything),
         Change::Killed(KillScope::Client(client("app"))),
+        Change::RotationLost { grant: new_id(), number: u32::MAX },
         Change::Killed(KillScope::Subject(user.clone())),
         Change::Killed(KillScope::LoginSession { session: new_id(), ends_at: Some(sql.clock.now()) }),
         Change::Killed(KillScope::LoginSessionsOf(user.clone())),
@@ -205,6 +207,24 @@ async fn a_grant_revoked_twice_in_one_batch_has_one_number(kind: Kind) {
     assert_eq!(record_all(&sql.feed(), batch).await, [2, 1, 3, 2, 1]);
     assert_eq!(record_all(&sql.feed(), vec![revoked(old), revoked(new)]).await, [1, 2]);
     assert_eq!(all_rows(&sql, &mut follower).await.len(), 3);
+}
+
+async fn a_lost_rotation_is_recorded_once(kind: Kind) {
+    let sql = Sql::fresh(kind).await;
+    let mut follower = Follower::join(sql.feed(), "a").await.unwrap();
+    let (grant, other) = (new_id(), new_id());
+    let lost = |grant, number| entry(Change::RotationLost { grant, number });
+    let revoked = |grant| revoked_until(grant, sql.clock.now());
+    assert_eq!(
+        record_all(&sql.feed(), vec![lost(grant, 3), lost(grant, 3), lost(grant, 4)]).await,
+        [1, 1, 2]
+    );
+    let batch = vec![lost(grant, 4), revoked(grant), lost(other, 4), lost(grant, 3), revoked(grant)];
+    assert_eq!(record_all(&sql.beside().feed(), batch).await, [2, 3, 4, 1, 3]);
+    let rows = all_rows(&sql, &mut follower).await;
+    assert_eq!(rows.len(), 4);
+    let loaded = sql.feed().load().await.unwrap();
+    assert_eq!(loaded.revoked.len(), 1, "a loss revokes nothing");
 }
 
 async fn a_grant_revoked_by_many_at_once_has_one_number(kind: Kind) {

@@ -12,6 +12,7 @@ use crate::world::{Kind, World, access, code_of, next};
 
 cases! {
     a_lost_rotation_is_taken_up_by_who_has_its_token,
+    tabs_that_come_with_what_was_lost_share_one_branch_and_it_is_told_once,
     a_lost_rotation_is_made_again_the_same,
     a_lost_redemption_is_taken_up_and_its_code_stays_consumed,
     a_code_that_is_redeemed_again_after_a_set_back_gives_the_same_tokens,
@@ -57,11 +58,32 @@ async fn a_lost_rotation_is_taken_up_by_who_has_its_token(kind: Kind) {
     let third = world.refresh(0, &app, next(&second)).await.unwrap();
     backup.restore().await;
     assert!(!world.is_active(access(&third)).await, "what the store lost is inactive");
+    assert!(world.audit().await.is_empty());
     let fourth = world.refresh(1, &app, next(&third)).await.unwrap();
+    assert_eq!(world.audit().await, ["client app: lost-rotation"]);
     assert!(world.is_active(access(&fourth)).await);
     // The chain goes on from there: what is older is a replay.
     assert_eq!(code_of(world.refresh(0, &app, next(&first)).await), "invalid_grant");
     assert!(!world.is_active(access(&fourth)).await);
+}
+
+async fn tabs_that_come_with_what_was_lost_share_one_branch_and_it_is_told_once(kind: Kind) {
+    let mut world = World::with_keys(kind, &[&[1], &[1]]).await;
+    let app = world.usual_app().await;
+    let first = world.tokens(&app).await;
+    let backup = back_up(&mut world, grant_of(next(&first))).await;
+    let second = world.refresh(0, &app, next(&first)).await.unwrap();
+    for _ in 0..3 {
+        backup.restore().await;
+        let refreshes = (0..20).map(|number| world.refresh(number % 2, &app, next(&second)));
+        let outcomes = futures_util::future::join_all(refreshes).await;
+        let pairs: Vec<_> = outcomes.into_iter().map(Result::unwrap).collect();
+        for pair in &pairs {
+            assert_eq!((access(pair), next(pair)), (access(&pairs[0]), next(&pairs[0])));
+        }
+        assert!(world.is_active(access(&pairs[0])).await);
+    }
+    assert_eq!(world.audit().await, ["client app: lost-rotation"]);
 }
 
 async fn a_lost_rotation_is_made_again_the_same(kind: Kind) {
@@ -84,6 +106,7 @@ async fn a_lost_redemption_is_taken_up_and_its_code_stays_consumed(kind: Kind) {
     let first = world.redeem(0, &app, &code).await.unwrap();
     backup.restore().await;
     let second = world.refresh(1, &app, next(&first)).await.unwrap();
+    assert_eq!(world.audit().await, ["client app: lost-rotation"]);
     assert!(world.is_active(access(&second)).await);
     assert_eq!(code_of(world.redeem(0, &app, &code).await), "invalid_grant");
     assert!(!world.is_active(access(&second)).await, "a replayed code kills the grant");

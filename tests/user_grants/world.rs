@@ -448,8 +448,8 @@ impl World {
     pub async fn audit(&self) -> Vec<String> {
         use diesel_async::RunQueryDsl as _;
 
-        let rows = "(SELECT group_concat(actor || ': ' || coalesce(reason, ''), ';') FROM changes \
-                    WHERE kind = 'revoke-grant')";
+        let rows = "(SELECT group_concat(actor || ': ' || coalesce(reason, nullif(kind, 'revoke-grant'), ''), ';') \
+                    FROM changes WHERE kind IN ('revoke-grant', 'lost-rotation'))";
         let unit = self.database.read(move |conn| {
             Box::pin(async move {
                 let query = diesel::select(sql::<Nullable<Text>>(rows));

@@ -140,10 +140,15 @@ impl ChangeRow {
     }
 }
 
-/// The revocations of grants, in the very words of their index. A parameter would not do: the plan
-/// that PostgreSQL keeps for a prepared statement knows no parameter, hence not this index.
+/// The changes of a kind, in the very words of its index. A parameter would not do: the plan that
+/// PostgreSQL keeps for a prepared statement knows no parameter, hence not this index.
+fn of_kind(kind: &'static str) -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
+    diesel::dsl::sql(&format!("kind = '{kind}'"))
+}
+
+/// The revocations of grants.
 fn a_revocation() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
-    diesel::dsl::sql(&format!("kind = '{REVOKE_GRANT}'"))
+    of_kind(REVOKE_GRANT)
 }
 
 /// Every change but revocations, in the very words of the index that leaves those out.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::{CHANNEL, ChangeRow, FeedRow, a_revocation, feed_row, number, stored};
-use crate::changes::change::{Change, Entry, KillScope, RecordedChange};
+use super::{CHANNEL, ChangeRow, FeedRow, feed_row, number, of_kind, stored};
+use crate::changes::change::{Change, Entry, KillScope, RECORDED_ONCE, RecordedChange};
 use crate::domain::clock::Timestamp;
 use crate::domain::position::{ChangeHash, ChangeNumber};
 use crate::sql::schema::{changes, feed, kills, token_keys};
@@ -16,7 +16,8 @@ use crate::sql::{Connection, SqlError, on};
 /// Records entries inside the caller's transaction, together with whatever else it writes.
 ///
 /// The lock of the head row is taken here and held to the commit, so numbers follow commit order.
-/// A grant that is revoked already keeps its number: asking again waits for what was recorded.
+/// A grant that is revoked already keeps its number, and so does a rotation that is known to be
+/// lost: asking again waits for what was recorded.
 ///
 /// # Errors
 /// When SQL fails; the caller's transaction must then be rolled back.
@@ -26,18 +27,18 @@ pub async fn record_in(
     now: Timestamp,
 ) -> Result<Vec<ChangeNumber>, SqlError> {
     let head = lock_head(conn).await?;
-    let mut revoked = already_revoked(conn, &entries).await?;
+    let mut recorded = already_recorded(conn, &entries).await?;
     let mut position = head.position()?;
     let mut numbers = Vec::with_capacity(entries.len());
     let mut rows = Vec::with_capacity(entries.len());
     let longest = Duration::from_secs(u64::try_from(head.longest_lifetime).unwrap_or(u64::MAX));
     for mut entry in entries {
-        if let Change::GrantRevoked { grant, .. } = &entry.change {
-            if let Some(number) = revoked.get(&grant.to_string()) {
+        if let Some(once) = recorded_once(&entry.change) {
+            if let Some(number) = recorded.get(&once) {
                 numbers.push(*number);
                 continue;
             }
-            revoked.insert(grant.to_string(), position.number.next());
+            recorded.insert(once, position.number.next());
         }
         if let Some(end) = entry.change.open_end() {
             end.get_or_insert(now + longest);
@@ -81,26 +82,30 @@ async fn lock_head(conn: &mut Connection) -> Result<FeedRow, SqlError> {
     }
 }
 
-async fn already_revoked(
+/// Kind and target of a change that is recorded once.
+fn recorded_once(change: &Change) -> Option<(&'static str, String)> {
+    let columns = change.columns();
+    RECORDED_ONCE.contains(&columns.0).then_some(columns)
+}
+
+async fn already_recorded(
     conn: &mut Connection,
     entries: &[Entry],
-) -> Result<HashMap<String, ChangeNumber>, SqlError> {
+) -> Result<HashMap<(&'static str, String), ChangeNumber>, SqlError> {
     let mut found = HashMap::new();
-    let targets: Vec<String> = entries
-        .iter()
-        .filter_map(|entry| match &entry.change {
-            Change::GrantRevoked { grant, .. } => Some(grant.to_string()),
-            _ => None,
-        })
-        .collect();
-    // SQLite takes a limited number of parameters in one statement.
-    for targets in targets.chunks(500) {
-        let query = changes::table
-            .filter(a_revocation())
-            .filter(changes::target.eq_any(targets))
-            .select((changes::target, changes::number));
-        for (target, at) in on!(conn, c => query.load::<(String, i64)>(c).await)? {
-            found.insert(target, number(at)?);
+    let asked: Vec<_> = entries.iter().filter_map(|entry| recorded_once(&entry.change)).collect();
+    for kind in RECORDED_ONCE {
+        let of_this = asked.iter().filter(|(other, _)| *other == kind);
+        let targets: Vec<&str> = of_this.map(|(_, target)| target.as_str()).collect();
+        // SQLite takes a limited number of parameters in one statement.
+        for targets in targets.chunks(500) {
+            let query = changes::table
+                .filter(of_kind(kind))
+                .filter(changes::target.eq_any(targets))
+                .select((changes::target, changes::number));
+            for (target, at) in on!(conn, c => query.load::<(String, i64)>(c).await)? {
+                found.insert((kind, target), number(at)?);
+            }
         }
     }
     Ok(found)

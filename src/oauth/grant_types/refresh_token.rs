@@ -8,17 +8,22 @@ use std::cmp::Ordering;
 use std::time::Duration;
 
 use super::issuing::{self, INVALID, Verdict, add_access_token, asked, genuine, given_before, lives};
-use crate::changes::Actor;
+use crate::changes::{Actor, Change, Entry};
+use crate::directory::Client;
 use crate::domain::clock::Timestamp;
+use crate::domain::identifier::GrantId;
 use crate::domain::token::{PlainToken, Successors, TokenDigest, TokenKind, TokenString};
 use crate::grants::{CodeState, GrantRecord, RefreshChain};
 use crate::oauth::AuthorizationServer;
-use crate::oauth::error::OAuthError;
+use crate::oauth::error::{OAuthError, TRY_AGAIN};
 use crate::oauth::token::{IssuedToken, TokenRequest};
 
 /// How often a refresh begins anew because the grant or the client changed meanwhile. Tabs that ask
 /// for different scopes at once all write.
 const ATTEMPTS: usize = 32;
+
+/// How long the feed may take to note what the store lost: a token request is answered within 2 s.
+const RECORDING: Duration = Duration::from_millis(1_500);
 
 pub(in crate::oauth) async fn refresh(
     server: &AuthorizationServer,
@@ -52,9 +57,6 @@ pub(in crate::oauth) async fn refresh(
             let burnt = server.burn(grant_id, record.expires_at, actor, "refresh_reuse").await;
             return Err(burnt.err().unwrap_or(INVALID));
         }
-        if place == Place::Ahead {
-            log::warn!("grant {grant_id}: the store lost a rotation; refresh token {number} is taken up");
-        }
         let asked = asked(request, &record, &client, &known)?;
         let salt = user.salt;
         let successors = Successors::new(presented, key, &salt);
@@ -63,6 +65,9 @@ pub(in crate::oauth) async fn refresh(
         let issued = if let Some(issued) = before {
             issued
         } else {
+            if place == Place::Ahead {
+                record_loss(server, &client, grant_id, number).await?;
+            }
             if place != Place::Previous {
                 rotate(&mut record, presented, &next, number, server.settings.refresh_token_idle_ttl, now);
             }
@@ -81,6 +86,25 @@ pub(in crate::oauth) async fn refresh(
         }
     }
     Err(OAuthError::unavailable("the grant is being changed; try again", "the grant kept changing"))
+}
+
+/// Tells the feed that the store lost a rotation, before anything rests on it. However many tabs come
+/// with the same token, it is told once.
+async fn record_loss(
+    server: &AuthorizationServer,
+    client: &Client,
+    grant: GrantId,
+    number: u32,
+) -> Result<(), OAuthError> {
+    log::warn!("grant {grant}: the store lost a rotation; refresh token {number} is taken up");
+    let change = Change::RotationLost { grant, number };
+    let recording = server.feed.record(Entry { change, actor: Actor::client(&client.id), reason: None });
+    let recorded = tokio::time::timeout(RECORDING, recording).await;
+    match recorded {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(OAuthError::unavailable(TRY_AGAIN, error)),
+        Err(_) => Err(OAuthError::unavailable(TRY_AGAIN, "the database did not confirm in time")),
+    }
 }
 
 /// Where a genuine refresh token stands in its chain.
