@@ -45,7 +45,8 @@ impl AuthorizationRequest {
         if present.for_this_request && age <= JUST_NOW {
             return true;
         }
-        !self.prompt.login && self.max_age.is_none_or(|most| age <= most)
+        // Zero asks for a new login, however fast somebody is.
+        !self.prompt.login && self.max_age.is_none_or(|most| !most.is_zero() && age <= most)
     }
 }
 
@@ -104,6 +105,7 @@ mod tests {
             (any, Some(60), Some(there(60, false)), Step::Consent),
             (any, Some(60), Some(there(61, false)), Step::LogIn),
             (any, Some(60), Some(there(61, true)), Step::Consent),
+            (any, Some(0), Some(there(0, false)), Step::LogIn),
             (any, Some(0), Some(there(20, true)), Step::Consent),
             (again, None, Some(there(0, false)), Step::LogIn),
             (again, None, Some(there(600, true)), Step::Consent),
