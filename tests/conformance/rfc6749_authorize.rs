@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use crate::support::browser::{Answer, App, Ask, Browser, CALLBACK, Landing, Page, User};
+use crate::support::browser::{Answer, App, Ask, Browser, CALLBACK, Landing, Page, User, filled};
 use crate::support::deployment::Deployment;
 use crate::support::html;
 use crate::support::http::Request;
@@ -213,7 +213,7 @@ fn a4_a_state_goes_all_the_way_through_the_pages_and_comes_back_exactly() {
         let mut browser = Browser::new();
         for answer in [
             browser.allow(server(), &people().mira, &ask),
-            browser.deny(server(), &people().mira, &ask),
+            browser.deny(server(), &people().mira, &ask.clone().with("prompt", "consent")),
             open(&ask.clone().with("prompt", "none")).left(),
         ] {
             assert!(answer.url.starts_with("https://app.example/callback?tenant=1&"), "{}", answer.url);
@@ -255,7 +255,7 @@ fn x17_the_issuer_is_in_every_response_with_a_code_or_an_error() {
     let mut browser = Browser::new();
     let allowed = browser.allow(server(), &people().mira, &ask);
     assert!(allowed.code().starts_with("syc_"));
-    let denied = browser.deny(server(), &people().mira, &ask);
+    let denied = browser.deny(server(), &people().mira, &ask.clone().with("prompt", "consent"));
     refused(&denied, &ask, "access_denied");
     for answer in [&allowed, &denied] {
         assert_eq!(answer.get("iss"), Some(server().url("")));
@@ -265,26 +265,91 @@ fn x17_the_issuer_is_in_every_response_with_a_code_or_an_error() {
 
 #[test]
 fn a2_with_prompt_none_nobody_is_asked_anything() {
-    let ask = people().app.ask().with("prompt", "none");
+    let app = embedded().deployment.app("a2-none", "notes:read notes:write", &[]);
+    let ask = app.ask().with("prompt", "none").with("scope", "notes:read");
     refused(&open(&ask).left(), &ask, "login_required");
     let mut browser = Browser::new();
-    browser.allow(server(), &people().mira, &people().app.ask());
+    browser.deny(server(), &people().mira, &app.ask());
     let answer = browser.open(server(), &ask.address()).left();
     refused(&answer, &ask, "consent_required");
-    let ask = ask.with("max_age", "0");
+    browser.allow(server(), &people().mira, &app.ask().with("scope", "notes:read"));
     let answer = browser.open(server(), &ask.address()).left();
-    refused(&answer, &ask, "login_required");
+    app.redeem(server(), &ask, &answer);
+    let more = app.ask().with("prompt", "none");
+    refused(&browser.open(server(), &more.address()).left(), &more, "consent_required");
+    let newer = ask.with("max_age", "0");
+    refused(&browser.open(server(), &newer.address()).left(), &newer, "login_required");
+}
+
+#[test]
+fn x20_what_somebody_allowed_is_not_asked_again_and_nothing_else_is_let_through() {
+    let deployment = &embedded().deployment;
+    let noor = deployment.user("noor.consents@example.com");
+    let web = deployment.app("x20-web", "notes:read notes:write", &[]);
+    let spa = deployment.app("x20-spa", "notes:read notes:write", &["--public"]);
+    for app in [&web, &spa] {
+        let narrow = || app.ask().with("scope", "notes:read");
+        let mut browser = Browser::new();
+        browser.deny(server(), &people().mira, &narrow());
+        let is_asked = |browser: &mut Browser, ask: &Ask| match browser.open(server(), &ask.address()) {
+            Landing::Page(page) => {
+                assert_eq!(page.path(), "/consent");
+                true
+            }
+            Landing::Left(answer) => {
+                app.redeem(server(), ask, &answer);
+                false
+            }
+        };
+        assert!(is_asked(&mut browser, &narrow()), "no is not remembered as yes");
+        browser.allow(server(), &people().mira, &narrow());
+        assert!(!is_asked(&mut browser, &narrow()));
+        assert!(is_asked(&mut browser, &app.ask()), "more than was allowed");
+        assert!(is_asked(&mut browser, &narrow().with("prompt", "consent")));
+        // In another browser as well, but only of whom has allowed it.
+        let mut elsewhere = Browser::new();
+        let login = elsewhere.open(server(), &narrow().address()).page();
+        elsewhere.log_in(server(), &login, &people().mira).left();
+        let mut others = Browser::new();
+        let login = others.open(server(), &narrow().address()).page();
+        assert_eq!(others.log_in(server(), &login, &noor).page().path(), "/consent");
+        // What is allowed adds up.
+        browser.allow(server(), &people().mira, &app.ask().with("scope", "notes:write"));
+        assert!(!is_asked(&mut browser, &app.ask()));
+    }
+}
+
+/// Whoever else listens on the port, or has claimed the scheme, would be given a code without anybody being asked.
+#[test]
+fn x20_an_application_that_another_program_could_pose_as_is_always_asked_for() {
+    let deployment = &embedded().deployment;
+    for (name, uri) in [
+        ("x20-native", "com.example.app:/callback"),
+        ("x20-loopback", "http://127.0.0.1/callback"),
+        ("x20-ipv6", "http://[::1]/callback"),
+        ("x20-localhost", "http://localhost:3000/callback"),
+    ] {
+        let app = deployment.app_at(name, "notes:read", uri, &["--public"]);
+        let mut browser = Browser::new();
+        for _ in 0..2 {
+            browser.allow(server(), &people().mira, &app.ask());
+            let page = browser.open(server(), &app.ask().address()).page();
+            assert!(page.response.text().contains("nobody can check that it is what it says"), "{uri}");
+        }
+        let silent = app.ask().with("prompt", "none");
+        refused(&browser.open(server(), &silent.address()).left(), &silent, "consent_required");
+    }
 }
 
 /// Neither skipped by going back nor asked for again and again.
 #[test]
 fn a2_a_new_login_that_is_asked_for_is_made_once() {
-    let (mira, app) = (&people().mira, &people().app);
+    let (mira, app) = (&people().mira, embedded().deployment.app("a2-again", "notes:read", &[]));
     let mut browser = Browser::new();
     browser.allow(server(), mira, &app.ask());
     let before = browser.cookies.clone();
     // One that does not ask for it goes on at once.
-    assert_eq!(browser.open(server(), &app.ask().address()).page().path(), "/consent");
+    browser.open(server(), &app.ask().address()).left();
     for (name, value) in [("prompt", "login"), ("max_age", "0"), ("prompt", "login consent")] {
         let ask = app.ask().with(name, value);
         let login = browser.open(server(), &ask.address()).page();
@@ -292,17 +357,28 @@ fn a2_a_new_login_that_is_asked_for_is_made_once() {
         // To go round the page is to come back to it.
         let around = ask.address().replacen("/authorize", "/consent", 1);
         assert_eq!(browser.open(server(), &around).page().path(), "/login");
-        let consent = browser.log_in(server(), &login, mira).page();
-        assert_eq!(consent.path(), "/consent", "{name}={value}");
+        let form = filled(server(), &login, &[("username", &mira.name), ("password", &mira.password)], None);
+        let sent_on = browser.send(form).expect_status(303);
+        let sent_on = sent_on.header("location").unwrap();
         assert_ne!(browser.cookies, before, "a session of its own");
-        // The page may be loaded anew, and the request begun anew is a request of its own.
-        assert_eq!(browser.open(server(), &consent.address).page().path(), "/consent");
+        // The request begun anew is a request of its own, and what proves this login is good for this one alone.
         assert_eq!(browser.open(server(), &ask.address()).page().path(), "/login");
-        // What proves this login is good for this request alone.
-        let proof = consent.address.split("login_proof=").nth(1).expect("a proof");
+        let proof = sent_on.split("login_proof=").nth(1).expect("a proof");
         let other = app.ask().with(name, value).with("login_proof", proof);
         assert_eq!(browser.open(server(), &other.address()).page().path(), "/login");
-        let answer = browser.submit(server(), &consent, &[], Some(("decision", "allow"))).left();
+        let mut another = Browser::new();
+        let login = another.open(server(), &app.ask().address()).page();
+        another.log_in(server(), &login, mira).left();
+        assert_eq!(another.open(server(), sent_on).page().path(), "/login", "of another session");
+        let answer = match browser.open(server(), sent_on) {
+            Landing::Left(answer) => answer,
+            Landing::Page(page) => {
+                assert_eq!((page.path(), value), ("/consent", "login consent"));
+                // It may be loaded anew.
+                let page = browser.open(server(), &page.address).page();
+                browser.submit(server(), &page, &[], Some(("decision", "allow"))).left()
+            }
+        };
         app.redeem(server(), &ask, &answer);
     }
 }

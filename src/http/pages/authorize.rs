@@ -10,7 +10,8 @@ pub use super::carried::KNOWN;
 use super::carried::{Carried, PROOF};
 use super::error::PageError;
 use super::render::{self, Site};
-use super::visitor;
+use super::{approve, to_login, visitor};
+use crate::domain::scope::Scope;
 use crate::oauth::authorize::Step;
 
 /// What is wrong with a request without parameters.
@@ -25,14 +26,21 @@ pub async fn get(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> H
         let carried = Carried::of_query(&request)?;
         let asked = carried.read(&state.server)?.ok_or(NOBODY_ASKS)?;
         let visitor = visitor(&state, &request).await?;
+        let allowed = match &visitor {
+            Some(visitor) if asked.may_be_remembered() => {
+                state.identity.consented_scope(visitor, &asked.client.id).await?
+            }
+            _ => Scope::default(),
+        };
         let proof = Carried::proof_of_query(&request);
         let present =
             visitor.as_ref().map(|visitor| carried.presence(&state.forms, visitor, proof.as_deref()));
         let base = Site::new(&state.server.settings().issuer).base();
-        match asked.step(present, state.shared.clock.now()) {
-            Step::Refuse(error) => Err(PageError::Back(state.server.refuse(&asked, error))),
-            Step::LogIn => render::redirect(&format!("{base}/login?{}", carried.query())),
-            Step::Consent => {
+        match (asked.step(present, &allowed, state.shared.clock.now()), visitor) {
+            (Step::Approve, Some(visitor)) => approve(&state, &carried, &asked, visitor).await,
+            (Step::Refuse(error), _) => Err(PageError::Back(state.server.refuse(&asked, error))),
+            (Step::LogIn | Step::Approve, _) => to_login(&state, &carried, &asked),
+            (Step::Consent, _) => {
                 let proof = proof.map(|proof| format!("&{PROOF}={proof}")).unwrap_or_default();
                 render::redirect(&format!("{base}/consent?{}{proof}", carried.query()))
             }

@@ -15,11 +15,11 @@ use super::carried::{self, Carried};
 use super::error::PageError;
 use super::forms::{self, Purpose, require_own_page};
 use super::render::{self, FormsLead, Site};
-use super::{cookies, visitor};
+use super::{approve, cookies, to_login, visitor};
 use crate::domain::scope::Scope;
 use crate::identity::Visitor;
 use crate::oauth::OAuthError;
-use crate::oauth::authorize::{Approval, AskedAt, AuthorizationError, AuthorizationRequest, Step};
+use crate::oauth::authorize::{AskedAt, AuthorizationError, AuthorizationRequest, Step};
 
 const KNOWN: Known = &[
     ("decision", Occurs::Once),
@@ -53,10 +53,10 @@ struct ConsentPage<'p> {
     query: &'p str,
 }
 
-/// A request, and who has to decide.
+/// A request, and who has to decide: `None` when somebody has to log in first.
 struct Pending {
     asked: AuthorizationRequest,
-    visitor: Visitor,
+    visitor: Option<Visitor>,
 }
 
 pub async fn get(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> HttpResponse {
@@ -66,8 +66,10 @@ pub async fn get(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> H
         let carried = Carried::of_query(&request)?;
         let proof = Carried::proof_of_query(&request).unwrap_or_default();
         match pending(&state, &request, &carried, &proof).await? {
-            Some(pending) => show(&state, &request, &carried, &pending, proof),
-            None => to_login(&state, &carried),
+            Pending { asked, visitor: Some(visitor) } => {
+                show(&state, &request, &carried, &asked, &visitor, proof)
+            }
+            Pending { asked, visitor: None } => to_login(&state, &carried, &asked),
         }
     })
     .await
@@ -83,17 +85,12 @@ pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerStat
             return Err(PageError::Foreign);
         }
         let proof = form.text(carried::PROOF).unwrap_or_default();
-        let Some(Pending { asked, visitor }) = pending(&state, &request, &carried, proof).await? else {
-            return to_login(&state, &carried);
-        };
+        let Pending { asked, visitor } = pending(&state, &request, &carried, proof).await?;
+        let Some(visitor) = visitor else { return to_login(&state, &carried, &asked) };
         match form.text("decision") {
             Some("allow") => {
-                let Visitor { session, user, born } = visitor;
-                let approval = Approval { subject: user.id.clone(), session: session.id, born };
-                match state.server.approve(&asked, &approval).await? {
-                    Some(location) => render::redirect(&location),
-                    None => to_login(&state, &carried),
-                }
+                state.identity.remember_consent(&visitor, &asked.client.id, &asked.scope).await?;
+                approve(&state, &carried, &asked, visitor).await
             }
             Some("deny") => {
                 Err(PageError::Back(state.server.refuse(&asked, AuthorizationError::AccessDenied)))
@@ -104,26 +101,22 @@ pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerStat
     .await
 }
 
-/// What waits for a decision; `None` when somebody has to log in first.
+/// What waits for a decision.
 async fn pending(
     state: &WorkerState,
     request: &HttpRequest,
     carried: &Carried,
     proof: &str,
-) -> Result<Option<Pending>, PageError> {
+) -> Result<Pending, PageError> {
     let asked = carried.read(&state.server)?.ok_or(NOTHING_ASKED)?;
     let visitor = visitor(state, request).await?;
     let present = visitor.as_ref().map(|visitor| carried.presence(&state.forms, visitor, Some(proof)));
-    match asked.step(present, state.shared.clock.now()) {
+    // Whoever is here is asked, whatever they allowed before.
+    match asked.step(present, &Scope::default(), state.shared.clock.now()) {
         Step::Refuse(error) => Err(PageError::Back(state.server.refuse(&asked, error))),
-        Step::LogIn => Ok(None),
-        Step::Consent => Ok(visitor.map(|visitor| Pending { asked, visitor })),
+        Step::LogIn => Ok(Pending { asked, visitor: None }),
+        Step::Consent | Step::Approve => Ok(Pending { asked, visitor }),
     }
-}
-
-fn to_login(state: &WorkerState, carried: &Carried) -> Result<HttpResponse, PageError> {
-    let base = Site::new(&state.server.settings().issuer).base();
-    render::redirect(&format!("{base}/login?{}", carried.query()))
 }
 
 /// The decision is this session's, about this request.
@@ -135,7 +128,8 @@ fn show(
     state: &WorkerState,
     request: &HttpRequest,
     carried: &Carried,
-    Pending { asked, visitor }: &Pending,
+    asked: &AuthorizationRequest,
+    visitor: &Visitor,
     proof: String,
 ) -> Result<HttpResponse, PageError> {
     let (asked_at, unowned) = state.server.asked_at(asked)?;

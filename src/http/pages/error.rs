@@ -114,7 +114,7 @@ impl PageError {
 
     fn page(&self, site: Site<'_>, reference: &str) -> Result<HttpResponse, Self> {
         let (title, what, advice) = (self.title(), self.what(), self.advice());
-        let page = ErrorPage { site, title, what, advice, reference };
+        let page = ErrorPage { site, title, what: sentence(what), advice, reference };
         let status = StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         render::page(status, &page, &FormsLead::Nowhere)
     }
@@ -125,9 +125,20 @@ impl PageError {
 struct ErrorPage<'p> {
     site: Site<'p>,
     title: &'static str,
-    what: &'static str,
+    what: String,
     advice: &'static str,
     reference: &'p str,
+}
+
+/// With a capital letter and a full stop: what is said to clients has neither.
+fn sentence(text: &str) -> String {
+    let mut rest = text.chars();
+    let mut sentence: String = rest.next().into_iter().flat_map(char::to_uppercase).collect();
+    sentence.push_str(rest.as_str());
+    if !sentence.ends_with('.') {
+        sentence.push('.');
+    }
+    sentence
 }
 
 /// For the log.

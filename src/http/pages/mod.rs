@@ -14,12 +14,15 @@ mod forms;
 pub mod login;
 pub mod render;
 
-use actix_web::HttpRequest;
+use actix_web::{HttpRequest, HttpResponse};
 
+use self::carried::Carried;
 pub use self::error::PageError;
 pub use self::forms::Forms;
+use self::render::Site;
 use super::WorkerState;
 use crate::identity::Visitor;
+use crate::oauth::authorize::{Approval, AuthorizationError, AuthorizationRequest};
 
 /// Who is logged in in the browser that asks.
 async fn visitor(state: &WorkerState, request: &HttpRequest) -> Result<Option<Visitor>, PageError> {
@@ -27,4 +30,33 @@ async fn visitor(state: &WorkerState, request: &HttpRequest) -> Result<Option<Vi
         Some(cookie) => Ok(state.identity.visitor(cookie).await?),
         None => Ok(None),
     }
+}
+
+/// Gives the code for what a visitor allowed, now or before.
+async fn approve(
+    state: &WorkerState,
+    carried: &Carried,
+    asked: &AuthorizationRequest,
+    visitor: Visitor,
+) -> Result<HttpResponse, PageError> {
+    let Visitor { session, user, born } = visitor;
+    let approval = Approval { subject: user.id.clone(), session: session.id, born };
+    match state.server.approve(asked, &approval).await? {
+        Some(location) => render::redirect(&location),
+        // The session ended meanwhile.
+        None => to_login(state, carried, asked),
+    }
+}
+
+/// To the login page, if anybody may be asked.
+fn to_login(
+    state: &WorkerState,
+    carried: &Carried,
+    asked: &AuthorizationRequest,
+) -> Result<HttpResponse, PageError> {
+    if asked.prompt.none {
+        return Err(PageError::Back(state.server.refuse(asked, AuthorizationError::LoginRequired)));
+    }
+    let base = Site::new(&state.server.settings().issuer).base();
+    render::redirect(&format!("{base}/login?{}", carried.query()))
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{AuthorizationError, AuthorizationRequest};
 use crate::domain::clock::Timestamp;
+use crate::domain::scope::Scope;
 
 /// For how long a login that was made for a request counts as made just now: as long as people think about the next page.
 const JUST_NOW: Duration = Duration::from_secs(600);
@@ -22,20 +23,33 @@ pub struct Presence {
 pub enum Step {
     LogIn,
     Consent,
+    /// The user has allowed all of it before.
+    Approve,
     /// The client wanted nobody to be asked.
     Refuse(AuthorizationError),
 }
 
 impl AuthorizationRequest {
-    /// What comes next, with whoever is there (OpenID Connect Core §3.1.2.1 for `prompt` and `max_age`).
-    pub fn step(&self, present: Option<Presence>, now: Timestamp) -> Step {
+    /// What comes next, with whoever is there and what they allowed the client before (OpenID Connect Core §3.1.2.1 for
+    /// `prompt` and `max_age`).
+    pub fn step(&self, present: Option<Presence>, allowed: &Scope, now: Timestamp) -> Step {
         let is_logged_in = present.is_some_and(|present| self.accepts(present, now));
-        match (is_logged_in, self.prompt.none) {
-            (false, false) => Step::LogIn,
-            (true, false) => Step::Consent,
-            (false, true) => Step::Refuse(AuthorizationError::LoginRequired),
-            (true, true) => Step::Refuse(AuthorizationError::ConsentRequired),
+        let is_allowed = self.may_be_remembered() && self.scope.is_subset(allowed);
+        match (is_logged_in, is_allowed, self.prompt.none) {
+            (true, true, _) => Step::Approve,
+            (true, false, false) => Step::Consent,
+            (true, false, true) => Step::Refuse(AuthorizationError::ConsentRequired),
+            (false, _, false) => Step::LogIn,
+            (false, _, true) => Step::Refuse(AuthorizationError::LoginRequired),
         }
+    }
+
+    /// Whether it matters what the user allowed before. RFC 8252 §8.6, of clients that prove nothing and are answered where
+    /// another program may listen: "the authorization server SHOULD NOT process authorization requests automatically
+    /// without user consent or interaction".
+    pub fn may_be_remembered(&self) -> bool {
+        let is_impersonable = self.client.credentials.is_none() && self.redirect_uri.is_claimable();
+        !self.prompt.consent && !is_impersonable
     }
 
     /// Whether a login is recent enough. A client that wants a new one gets it once: not never, by going back, and not
@@ -56,11 +70,11 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::directory::Client;
+    use crate::directory::{Client, Credentials};
     use crate::domain::identifier::ClientId;
     use crate::domain::pkce::CodeChallenge;
     use crate::domain::redirect_uri::RedirectUri;
-    use crate::domain::scope::Scope;
+    use crate::domain::secret::SecretDigest;
     use crate::oauth::authorize::Prompt;
 
     const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
@@ -83,7 +97,7 @@ mod tests {
             client: Arc::new(client),
             redirect_uri: RedirectUri::parse("https://app.example/cb").unwrap(),
             state: None,
-            scope: Scope::default(),
+            scope: Scope::parse("a b").unwrap(),
             audience: BTreeSet::new(),
             code_challenge: CodeChallenge::parse(&"A".repeat(43)).unwrap(),
             prompt,
@@ -113,7 +127,7 @@ mod tests {
             (again, Some(3600), Some(there(0, false)), Step::LogIn),
             (any, Some(3600), Some(there(601, true)), Step::Consent),
         ] {
-            let step = request(prompt, max_age).step(present, NOW);
+            let step = request(prompt, max_age).step(present, &Scope::default(), NOW);
             assert_eq!(step, expected, "{prompt:?} {max_age:?} {present:?}");
         }
     }
@@ -121,12 +135,40 @@ mod tests {
     #[test]
     fn with_prompt_none_nobody_is_asked_anything() {
         let none = Prompt { none: true, ..Prompt::default() };
-        let refused = |present, max_age| request(none, max_age).step(present, NOW);
+        let refused = |present, max_age| request(none, max_age).step(present, &Scope::default(), NOW);
         assert_eq!(refused(None, None), Step::Refuse(AuthorizationError::LoginRequired));
         assert_eq!(
             refused(Some(there(61, false)), Some(60)),
             Step::Refuse(AuthorizationError::LoginRequired)
         );
         assert_eq!(refused(Some(there(1, false)), None), Step::Refuse(AuthorizationError::ConsentRequired));
+    }
+
+    #[test]
+    fn x20_what_was_allowed_before_is_not_asked_again_unless_another_program_could_be_asking() {
+        let (any, consent) = (Prompt::default(), Prompt { consent: true, ..Prompt::default() });
+        let none = Prompt { none: true, ..Prompt::default() };
+        let secret = || Some(Credentials::new(SecretDigest::of(b"secret")));
+        let (web, native) = ("https://app.example/cb", "com.example.app:/cb");
+        let refused = Step::Refuse(AuthorizationError::ConsentRequired);
+        for (prompt, allowed, uri, credentials, expected) in [
+            (any, "a b", web, None, Step::Approve),
+            (any, "a b c", web, None, Step::Approve),
+            (any, "a", web, None, Step::Consent),
+            (none, "a b", web, None, Step::Approve),
+            (none, "a", web, None, refused),
+            (consent, "a b", web, secret(), Step::Consent),
+            (any, "a b", native, None, Step::Consent),
+            (any, "a b", "http://127.0.0.1/cb", None, Step::Consent),
+            (none, "a b", native, None, refused),
+            (any, "a b", native, secret(), Step::Approve),
+        ] {
+            let mut request = request(prompt, None);
+            request.redirect_uri = RedirectUri::parse(uri).unwrap();
+            request.client = Arc::new(Client { credentials, ..Client::clone(&request.client) });
+            let step = request.step(Some(there(1, false)), &Scope::parse(allowed).unwrap(), NOW);
+            assert_eq!(step, expected, "{prompt:?} {allowed} {uri}");
+            assert_ne!(request.step(None, &Scope::parse(allowed).unwrap(), NOW), Step::Approve);
+        }
     }
 }
