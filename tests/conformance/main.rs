@@ -29,6 +29,7 @@ mod live;
 mod live_secrets;
 mod monitor;
 mod pages;
+mod pages_unavailable;
 mod rfc6749_authorize;
 mod rfc6749_clients;
 mod rfc6749_code;
