@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use crate::expect::steady_headers;
 use crate::support::browser::{App, Ask, Browser, Landing, Page, User, filled};
 use crate::support::deployment::Deployment;
+use crate::support::encoding;
 use crate::support::html;
 use crate::support::http::{Request, Response};
+use crate::support::leaks::Secrets;
 use crate::support::symbolon::Server;
 use crate::world::NOTES;
 
@@ -369,7 +371,7 @@ fn x15_a_login_leads_to_its_request_or_to_ones_own_account_and_nowhere_else() {
     for address in elsewhere {
         for name in ["next", "return_to", "continue", "redirect_uri", "request"] {
             let mut browser = Browser::new();
-            let query = crate::support::encoding::form(&[(name, address)]);
+            let query = encoding::form(&[(name, address)]);
             let response = browser.send(Request::get(server.url(&format!("/login?{query}"))));
             assert!(response.header("location").is_none(), "{name}={address}");
             let text = response.text();
@@ -428,6 +430,32 @@ fn x13_cookies_are_opaque_and_end_with_the_session() {
     // Only the login page and a login set any.
     let response = browser.send(Request::get(server.url(&house.app.ask().address())));
     assert_eq!(response.header("set-cookie"), None);
+}
+
+#[test]
+fn x23_no_password_no_cookie_and_no_form_is_logged() {
+    let house = House::new();
+    let server = house.server();
+    let (mut browser, login) = house.login(&house.app.ask());
+    let wrong = "a password that is wrong in every way";
+    browser.submit(server, &login, &typed(&house.mira.name, wrong), None).page();
+    browser.log_in(server, &login, &house.mira).page();
+    let mut secrets = Secrets::default();
+    for (what, secret) in [("the password", house.mira.password.as_str()), ("a wrong password", wrong)] {
+        secrets.add(what, secret);
+        secrets.add(what, &encoding::form_component(secret));
+    }
+    browser.cookies.iter().for_each(|(name, value)| secrets.add(name, value));
+    login
+        .form()
+        .inputs
+        .iter()
+        .filter(|(name, _)| name == "csrf")
+        .for_each(|(name, value)| secrets.add(name, value));
+    for stream in ["stderr", "stdout"] {
+        secrets.look_in_file(stream, &server.log(stream));
+    }
+    assert!(server.stderr().len() > 1_000, "all there is to log was logged");
 }
 
 /// The whole way with nothing but what is in the form: as a browser that sends neither `Origin` nor `Sec-Fetch-Site`.

@@ -92,6 +92,14 @@ fn g2_plain_http_from_another_machine_is_refused() {
     for path in ["/.well-known/oauth-authorization-server", "/openapi.json"] {
         refused(&get(&format!("http://{}{path}", exposed.outside)), 400, "invalid_request");
     }
+    for path in ["/authorize", "/login", "/consent"] {
+        let page = get(&format!("http://{}{path}", exposed.outside));
+        assert_eq!(page.status, 400, "{path}");
+        assert!(page.text().contains("Use https.") && page.header("set-cookie").is_none(), "{}", page.text());
+        let sent =
+            Request::post(format!("http://{}{path}", exposed.outside)).form(&[("password", "x")]).send();
+        assert!(matches!(sent.status, 400 | 405) && sent.header("set-cookie").is_none(), "{path}");
+    }
     for path in ["/livez", "/readyz"] {
         assert_eq!(
             get(&format!("http://{}{path}", exposed.outside)).status,
