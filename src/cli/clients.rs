@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 use super::CliError;
 use super::arguments::{ClientCommand, CreateClient, OwnLifetime, UpdateClient, read_scope};
 use super::context::{Context, confirmations};
-use super::output::{Output, columns, moment, table};
+use super::output::{Output, columns, table};
 use crate::admin::AdminError;
 use crate::admin::clients::{ClientUpdate, NewClient};
 use crate::config::MAX_LIFETIME;
 use crate::directory::{Client, GrantType};
+use crate::domain::calendar::rfc3339;
 use crate::domain::duration;
 use crate::domain::identifier::ClientId;
 use crate::domain::origin::Origin;
@@ -283,11 +284,11 @@ fn describe(client: &Client) -> String {
         ("redirect uris", redirect_uris(client).join(" ")),
         ("refresh retry window", duration::format(client.retry_window())),
         ("origins", origins(client).join(" ")),
-        ("created", moment(client.created_at.unix_seconds())),
+        ("created", rfc3339(client.created_at)),
     ];
     if let Some(at) = client.credentials.as_ref().and_then(crate::directory::Credentials::previous_expires_at)
     {
-        rows.push(("old secret ends", moment(at.unix_seconds())));
+        rows.push(("old secret ends", rfc3339(at)));
     }
     table(&rows)
 }

@@ -9,10 +9,11 @@ use super::CliError;
 use super::arguments::{CreateResourceServer, ResourceServerCommand, UpdateResourceServer};
 use super::clients::old_secret;
 use super::context::{Context, confirmations};
-use super::output::{Output, columns, moment, table};
+use super::output::{Output, columns, table};
 use crate::admin::AdminError;
 use crate::admin::resource_servers::{NewResourceServer, ResourceServerUpdate};
 use crate::directory::{ResourceServer, ScopeDescriptions};
+use crate::domain::calendar::rfc3339;
 use crate::domain::identifier::ResourceIdentifier;
 use crate::domain::scope::Scope;
 
@@ -206,13 +207,13 @@ fn describe(server: &ResourceServer) -> String {
         ("needing permission", server.scopes_needing_permission.to_string()),
         ("is told roles", if server.include_roles { "yes" } else { "no" }.to_owned()),
         ("may revoke", if server.may_revoke { "yes" } else { "no" }.to_owned()),
-        ("created", moment(server.created_at.unix_seconds())),
+        ("created", rfc3339(server.created_at)),
     ];
     for (word, text) in server.scope_descriptions.iter() {
         rows.push(("description", format!("{word}: {text}")));
     }
     if let Some(at) = server.credentials.previous_expires_at() {
-        rows.push(("old secret ends", moment(at.unix_seconds())));
+        rows.push(("old secret ends", rfc3339(at)));
     }
     table(&rows)
 }

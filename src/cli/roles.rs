@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use super::CliError;
 use super::arguments::RoleCommand;
 use super::context::{Context, confirmations};
-use super::output::{Output, columns, moment, table};
+use super::output::{Output, columns, table};
 use crate::directory::Role;
+use crate::domain::calendar::rfc3339;
 use crate::domain::identifier::RoleName;
 use crate::domain::scope::Scope;
 
@@ -71,7 +72,7 @@ fn describe(role: &Role) -> String {
     table(&[
         ("name", role.name.to_string()),
         ("permissions", role.permissions.to_string()),
-        ("created", moment(role.created_at.unix_seconds())),
+        ("created", rfc3339(role.created_at)),
     ])
 }
 

@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use super::CliError;
 use super::arguments::{InspectToken, RevokeTokens, TokenCommand};
 use super::context::{Context, confirmations, confirmations_json};
-use super::output::{Output, moment, table};
+use super::output::{Output, table};
 use super::revoke::may_proceed;
 use crate::admin::tokens::Inspection;
 use crate::changes::Recorded;
+use crate::domain::calendar::rfc3339;
 use crate::domain::identifier::GrantId;
 use crate::domain::token::TokenPart;
 use crate::grants::EncodedRecord;
@@ -53,9 +54,9 @@ fn describe(inspection: &Inspection, at: Option<&str>) -> String {
         rows.push(("scope", record.scope.to_string()));
         rows.push(("audience", audience.join(" ")));
         if let Some(token) = record.access_tokens.first() {
-            rows.push(("issued", moment(token.issued_at.unix_seconds())));
+            rows.push(("issued", rfc3339(token.issued_at)));
         }
-        rows.push(("ends", moment(record.expires_at.unix_seconds())));
+        rows.push(("ends", rfc3339(record.expires_at)));
     }
     if let Some(at) = at {
         let there = inspection.inactive_there_because;

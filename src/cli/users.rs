@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 use super::CliError;
 use super::arguments::{CreateUser, ListUsers, SetPassword, UserCommand};
 use super::context::{Context, confirmations};
-use super::output::{Output, columns, moment, table};
+use super::output::{Output, columns, table};
 use super::roles::read_permission;
 use crate::admin::AdminError;
 use crate::admin::users::{Entitle, NewUser, UserOverview};
 use crate::changes::Recorded;
+use crate::domain::calendar::rfc3339;
 use crate::domain::login_name::LoginName;
 use crate::domain::scope::Scope;
 
@@ -163,8 +164,8 @@ fn row(user: &UserOverview) -> Vec<String> {
 fn describe(user: &UserOverview) -> String {
     let password = match (user.user.password_changed_at, user.user.must_change_password) {
         (None, _) => "none".to_owned(),
-        (Some(at), false) => format!("set {}", moment(at.unix_seconds())),
-        (Some(at), true) => format!("set {}, to be changed at the next login", moment(at.unix_seconds())),
+        (Some(at), false) => format!("set {}", rfc3339(at)),
+        (Some(at), true) => format!("set {}, to be changed at the next login", rfc3339(at)),
     };
     table(&[
         ("user_id", user.user.id.to_string()),
@@ -173,7 +174,7 @@ fn describe(user: &UserOverview) -> String {
         ("roles", roles(user).join(", ")),
         ("permissions", user.entitlements.permissions.to_string()),
         ("password", password),
-        ("created", moment(user.user.created_at.unix_seconds())),
+        ("created", rfc3339(user.user.created_at)),
     ])
 }
 

@@ -2,6 +2,7 @@
 
 pub mod base62;
 pub mod bonds;
+pub mod calendar;
 pub mod clock;
 pub mod duration;
 pub mod entropy;

@@ -74,6 +74,9 @@ pub struct Endpoints {
     pub authorize: EndpointMetrics,
     pub login: EndpointMetrics,
     pub consent: EndpointMetrics,
+    pub account: EndpointMetrics,
+    pub password: EndpointMetrics,
+    pub logout: EndpointMetrics,
     pub assets: EndpointMetrics,
     /// Addresses and methods that are not served.
     pub other: EndpointMetrics,
@@ -90,6 +93,9 @@ impl Endpoints {
             authorize: metrics.endpoint("authorize"),
             login: metrics.endpoint("login"),
             consent: metrics.endpoint("consent"),
+            account: metrics.endpoint("account"),
+            password: metrics.endpoint("password"),
+            logout: metrics.endpoint("logout"),
             assets: metrics.endpoint("assets"),
             other: metrics.endpoint("other"),
         }

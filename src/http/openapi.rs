@@ -70,6 +70,18 @@ fn document(issuer: &str) -> Value {
                 "get": { "summary": "The page on which people decide what an application may do", "responses": page_answers("The page", &["200", "303", "400"]) },
                 "post": sent("Its form", &["decision"], &["303", "400", "403"]),
             },
+            "/account": {
+                "get": { "summary": "The page on which people see what they gave, and where they are logged in", "responses": page_answers("The page", &["200", "303"]) },
+                "post": sent("Its form, with the one button that was pressed", &["session", "application", "grant"], &["303", "400", "403"]),
+            },
+            "/account/password": {
+                "get": { "summary": "The page on which people change their password", "responses": page_answers("The page", &["200", "303", "400"]) },
+                "post": sent("Its form", &["current_password", "new_password", "new_password_again"], &["303", "400", "403", "422"]),
+            },
+            "/logout": {
+                "get": { "summary": "The page on which people log out", "responses": page_answers("The page", &["200"]) },
+                "post": sent("Its form", &["from"], &["303", "400", "403"]),
+            },
             "/assets/{name}": { "get": {
                 "summary": "What the pages are drawn with",
                 "parameters": [{ "name": "name", "in": "path", "required": true, "schema": { "type": "string" } }],
@@ -196,6 +208,7 @@ fn page_answers(shown: &str, statuses: &[&str]) -> Value {
         "200" => shown.to_owned(),
         "303" => "To the next page, or back to the application".to_owned(),
         "400" => "A page: the request cannot be understood, and nobody can be sent back".to_owned(),
+        "422" => "The page: the new password is not one that is taken".to_owned(),
         "403" => "A page: the form is not this browser's, or the user is not logged in by it".to_owned(),
         _ => "A page: the answer cannot be known now; Retry-After says when to ask again".to_owned(),
     };

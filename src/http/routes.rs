@@ -45,6 +45,15 @@ pub const ROUTES: &[Route] = &[
     page("/consent", GET_AND_POST, |at| {
         at.route(get().to(pages::consent::get)).route(web::post().to(pages::consent::post))
     }),
+    page("/account", GET_AND_POST, |at| {
+        at.route(get().to(pages::account::get)).route(web::post().to(pages::account::post))
+    }),
+    page("/account/password", GET_AND_POST, |at| {
+        at.route(get().to(pages::password::get)).route(web::post().to(pages::password::post))
+    }),
+    page("/logout", GET_AND_POST, |at| {
+        at.route(get().to(pages::logout::get)).route(web::post().to(pages::logout::post))
+    }),
     page("/assets/{name}", GET, |at| at.route(get().to(pages::assets::get))),
     plain(metadata::WELL_KNOWN, |at| at.route(get().to(metadata::get))),
     plain("/.well-known/oauth-authorization-server/{issuer_path:.*}", |at| at.route(get().to(metadata::get))),

@@ -16,6 +16,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod account;
+mod account_world;
 mod code_flow;
 mod coverage;
 mod cross_origin;
@@ -30,6 +32,7 @@ mod live_secrets;
 mod monitor;
 mod pages;
 mod pages_unavailable;
+mod password_page;
 mod rfc6749_authorize;
 mod rfc6749_clients;
 mod rfc6749_code;

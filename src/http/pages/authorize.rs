@@ -10,7 +10,7 @@ pub use super::carried::KNOWN;
 use super::carried::{Carried, PROOF};
 use super::error::PageError;
 use super::render::{self, Site};
-use super::{approve, to_login, visitor};
+use super::{approve, to_login, to_new_password, visitor};
 use crate::domain::scope::Scope;
 use crate::oauth::authorize::Step;
 
@@ -40,6 +40,7 @@ pub async fn get(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> H
             (Step::Approve, Some(visitor)) => approve(&state, &carried, &asked, visitor).await,
             (Step::Refuse(error), _) => Err(PageError::Back(state.server.refuse(&asked, error))),
             (Step::LogIn | Step::Approve, _) => to_login(&state, &carried, &asked),
+            (Step::ChangePassword, _) => to_new_password(&state, &carried),
             (Step::Consent, _) => {
                 let proof = proof.map(|proof| format!("&{PROOF}={proof}")).unwrap_or_default();
                 render::redirect(&format!("{base}/consent?{}{proof}", carried.query()))

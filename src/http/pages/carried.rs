@@ -131,6 +131,7 @@ impl Carried {
         Presence {
             authenticated_at: visitor.session.record.created_at,
             for_this_request: proof.is_some_and(is_proven),
+            must_change_password: visitor.user.must_change_password,
         }
     }
 

@@ -15,7 +15,7 @@ use super::carried::{self, Carried};
 use super::error::PageError;
 use super::forms::{self, Purpose, require_own_page};
 use super::render::{self, FormsLead, Site};
-use super::{approve, cookies, to_login, visitor};
+use super::{approve, cookies, to_login, to_new_password, visitor};
 use crate::domain::scope::Scope;
 use crate::identity::Visitor;
 use crate::oauth::OAuthError;
@@ -53,10 +53,10 @@ struct ConsentPage<'p> {
     query: &'p str,
 }
 
-/// A request, and who has to decide: `None` when somebody has to log in first.
-struct Pending {
-    asked: AuthorizationRequest,
-    visitor: Option<Visitor>,
+/// A request, and who has to decide; or where somebody has to go first.
+enum Pending {
+    Decision(AuthorizationRequest, Visitor),
+    Elsewhere(HttpResponse),
 }
 
 pub async fn get(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> HttpResponse {
@@ -66,10 +66,8 @@ pub async fn get(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> H
         let carried = Carried::of_query(&request)?;
         let proof = Carried::proof_of_query(&request).unwrap_or_default();
         match pending(&state, &request, &carried, &proof).await? {
-            Pending { asked, visitor: Some(visitor) } => {
-                show(&state, &request, &carried, &asked, &visitor, proof)
-            }
-            Pending { asked, visitor: None } => to_login(&state, &carried, &asked),
+            Pending::Decision(asked, visitor) => show(&state, &request, &carried, &asked, &visitor, proof),
+            Pending::Elsewhere(redirect) => Ok(redirect),
         }
     })
     .await
@@ -85,8 +83,10 @@ pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerStat
             return Err(PageError::Foreign);
         }
         let proof = form.text(carried::PROOF).unwrap_or_default();
-        let Pending { asked, visitor } = pending(&state, &request, &carried, proof).await?;
-        let Some(visitor) = visitor else { return to_login(&state, &carried, &asked) };
+        let (asked, visitor) = match pending(&state, &request, &carried, proof).await? {
+            Pending::Decision(asked, visitor) => (asked, visitor),
+            Pending::Elsewhere(redirect) => return Ok(redirect),
+        };
         match form.text("decision") {
             Some("allow") => {
                 state.identity.remember_consent(&visitor, &asked.client.id, &asked.scope).await?;
@@ -114,8 +114,12 @@ async fn pending(
     // Whoever is here is asked, whatever they allowed before.
     match asked.step(present, &Scope::default(), state.shared.clock.now()) {
         Step::Refuse(error) => Err(PageError::Back(state.server.refuse(&asked, error))),
-        Step::LogIn => Ok(Pending { asked, visitor: None }),
-        Step::Consent | Step::Approve => Ok(Pending { asked, visitor }),
+        Step::LogIn => Ok(Pending::Elsewhere(to_login(state, carried, &asked)?)),
+        Step::ChangePassword => Ok(Pending::Elsewhere(to_new_password(state, carried)?)),
+        Step::Consent | Step::Approve => match visitor {
+            Some(visitor) => Ok(Pending::Decision(asked, visitor)),
+            None => Ok(Pending::Elsewhere(to_login(state, carried, &asked)?)),
+        },
     }
 }
 

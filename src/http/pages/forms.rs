@@ -29,6 +29,12 @@ pub enum Purpose {
     LoggedIn,
     /// The decision about a request: a session token and the request.
     Consent,
+    /// What ends something of one's own account: a session token.
+    Account,
+    /// The same of logging out.
+    LogOut,
+    /// The same of another password.
+    ChangePassword,
 }
 
 impl Purpose {
@@ -37,6 +43,9 @@ impl Purpose {
             Self::LogIn => b"log-in",
             Self::LoggedIn => b"logged-in",
             Self::Consent => b"consent",
+            Self::Account => b"account",
+            Self::LogOut => b"log-out",
+            Self::ChangePassword => b"change-password",
         }
     }
 }

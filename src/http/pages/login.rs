@@ -71,7 +71,7 @@ pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerStat
         }
         let carried = Carried::of_field(&form)?;
         if let Some(logged_in) = state.identity.log_in(credentials(&request, &form)?).await? {
-            return go_on(&state, &carried, &logged_in);
+            return go_on(&state, &carried, &logged_in, "/account");
         }
         let asked = carried.read(&state.server)?;
         show(&state, &carried, asked.as_ref(), cookie, true)
@@ -111,12 +111,18 @@ fn credentials(request: &HttpRequest, form: &Form) -> Result<Credentials, PageEr
     })
 }
 
-/// A session of its own for each login, whatever the browser came with; and on to what it was for.
-fn go_on(state: &WorkerState, carried: &Carried, logged_in: &LoggedIn) -> Result<HttpResponse, PageError> {
+/// A session of its own for each login, whatever the browser came with; and on to what it was for, or else to a page
+/// of ours.
+pub(super) fn go_on(
+    state: &WorkerState,
+    carried: &Carried,
+    logged_in: &LoggedIn,
+    otherwise: &str,
+) -> Result<HttpResponse, PageError> {
     let base = Site::new(&state.server.settings().issuer).base();
     let session = &logged_in.session;
     let location = if carried.is_none() {
-        format!("{base}/account")
+        format!("{base}{otherwise}")
     } else {
         let proof = carried.proof(&state.forms, session.id);
         format!("{base}/authorize?{}&{}={proof}", carried.query(), carried::PROOF)

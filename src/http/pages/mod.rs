@@ -4,6 +4,7 @@
 //! a form that only we can have made ([`forms`]), or is asked anew. A handler reads its request, makes one call into
 //! [`identity`](crate::identity) or [`oauth`](crate::oauth), and renders ([`render`]).
 
+pub mod account;
 pub mod assets;
 pub mod authorize;
 mod carried;
@@ -12,6 +13,8 @@ mod cookies;
 mod error;
 mod forms;
 pub mod login;
+pub mod logout;
+pub mod password;
 pub mod render;
 
 use actix_web::{HttpRequest, HttpResponse};
@@ -59,4 +62,10 @@ fn to_login(
     }
     let base = Site::new(&state.server.settings().issuer).base();
     render::redirect(&format!("{base}/login?{}", carried.query()))
+}
+
+/// To the page where somebody chooses the password that they have to have first.
+fn to_new_password(state: &WorkerState, carried: &Carried) -> Result<HttpResponse, PageError> {
+    let base = Site::new(&state.server.settings().issuer).base();
+    render::redirect(&format!("{base}/account/password?{}", carried.query()))
 }

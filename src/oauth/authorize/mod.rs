@@ -11,7 +11,7 @@ use std::time::Duration;
 
 pub use self::response::AuthorizationError;
 use self::response::redirect;
-pub use self::shown::AskedAt;
+pub use self::shown::{AskedAt, ScopeInWords};
 pub use self::step::{Presence, Step};
 use super::AuthorizationServer;
 use super::error::OAuthError;

@@ -46,6 +46,21 @@ impl AuthorizationServer {
         Ok((asked, unowned))
     }
 
+    /// What each word of a scope means, as somebody says who owns it.
+    ///
+    /// # Errors
+    /// Unavailable when the lease ran out.
+    pub fn in_words(&self, scope: &Scope) -> Result<Vec<ScopeInWords>, OAuthError> {
+        let known = self.feed.current()?;
+        let meaning = |word: &str| {
+            let owners = known.view.owners(&[word].into_iter().collect());
+            let mut servers = owners.iter().filter_map(|id| known.view.find_resource_server(id.as_str()));
+            servers.find_map(|server| server.scope_descriptions.of(word).map(str::to_owned))
+        };
+        let in_words = |word: &str| ScopeInWords { word: word.to_owned(), meaning: meaning(word) };
+        Ok(scope.words().map(in_words).collect())
+    }
+
     /// How long the client may go on by itself once it was allowed.
     pub fn lasts(&self, request: &AuthorizationRequest) -> Duration {
         match request.client.grant_types.contains(&GrantType::RefreshToken) {

@@ -16,12 +16,15 @@ pub struct Presence {
     pub authenticated_at: Timestamp,
     /// Whether they did because of this very request.
     pub for_this_request: bool,
+    /// Whether they have to choose another password before anything else.
+    pub must_change_password: bool,
 }
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     LogIn,
+    ChangePassword,
     Consent,
     /// The user has allowed all of it before.
     Approve,
@@ -33,14 +36,16 @@ impl AuthorizationRequest {
     /// What comes next, with whoever is there and what they allowed the client before (OpenID Connect Core §3.1.2.1 for
     /// `prompt` and `max_age`).
     pub fn step(&self, present: Option<Presence>, allowed: &Scope, now: Timestamp) -> Step {
-        let is_logged_in = present.is_some_and(|present| self.accepts(present, now));
+        let present = present.filter(|present| self.accepts(*present, now));
+        let must_change = present.map(|present| present.must_change_password);
         let is_allowed = self.may_be_remembered() && self.scope.is_subset(allowed);
-        match (is_logged_in, is_allowed, self.prompt.none) {
-            (true, true, _) => Step::Approve,
-            (true, false, false) => Step::Consent,
-            (true, false, true) => Step::Refuse(AuthorizationError::ConsentRequired),
-            (false, _, false) => Step::LogIn,
-            (false, _, true) => Step::Refuse(AuthorizationError::LoginRequired),
+        match (must_change, is_allowed, self.prompt.none) {
+            (None, _, false) => Step::LogIn,
+            (Some(true), _, false) => Step::ChangePassword,
+            (None | Some(true), _, true) => Step::Refuse(AuthorizationError::LoginRequired),
+            (Some(false), true, _) => Step::Approve,
+            (Some(false), false, false) => Step::Consent,
+            (Some(false), false, true) => Step::Refuse(AuthorizationError::ConsentRequired),
         }
     }
 
@@ -107,7 +112,8 @@ mod tests {
     }
 
     fn there(age: u64, for_this_request: bool) -> Presence {
-        Presence { authenticated_at: NOW - Duration::from_secs(age), for_this_request }
+        let authenticated_at = NOW - Duration::from_secs(age);
+        Presence { authenticated_at, for_this_request, must_change_password: false }
     }
 
     #[test]
