@@ -19,7 +19,7 @@ use crate::oauth::OAuthError;
 /// The longest body that any request here needs.
 pub const LIMIT: usize = 16 * 1024;
 /// The longest path and query that is answered.
-const MAX_URI_LENGTH: usize = 8 * 1024;
+pub const MAX_URI_LENGTH: usize = 8 * 1024;
 /// How much of a longer body is read before it is refused.
 const DRAIN_LIMIT: usize = 1024 * 1024;
 /// How long a body may take to arrive.

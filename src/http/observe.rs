@@ -127,6 +127,8 @@ pub async fn observe_page(
     let WorkerState { server, shared, .. } = state;
     measure(shared, endpoint, handler, |outcome, began| match outcome {
         Ok(response) => response,
+        // The application is told, and what it is told is no news here.
+        Err(error @ PageError::Back(_)) => error.answer(Site::new(&server.settings().issuer), ""),
         Err(error) => {
             let request_id = shared.request_ids.next();
             shared.complaints.log(endpoint.name, &request_id, &error, error.is_failure(), began);

@@ -7,6 +7,7 @@ use actix_web::HttpRequest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::super::body;
 use super::super::form::{self, Form, Known, Occurs};
 use super::error::PageError;
 use super::forms::{Forms, Purpose};
@@ -40,6 +41,9 @@ const ANSWERABLE: [Known; 2] = [
 pub const FIELD: &str = "request";
 /// That the login was made for this request; beside it in the address and in forms.
 pub const PROOF: &str = "login_proof";
+
+/// The longest one: as much as fits into an address with a proof beside it.
+const LONGEST: usize = body::MAX_URI_LENGTH - 128;
 
 /// The parameters as they came, and as they are understood.
 #[derive(Debug)]
@@ -77,6 +81,9 @@ impl Carried {
             name.is_some_and(|name| KNOWN.iter().any(|(known, _)| known.as_bytes() == name.as_ref()))
         };
         let raw = query.split('&').filter(is_known).collect::<Vec<_>>().join("&");
+        if raw.len() > LONGEST {
+            return Err(PageError::Refused(OAuthError::UriTooLong));
+        }
         let error = match Form::parse(raw.as_bytes(), KNOWN) {
             Ok(form) => return Ok(Self { raw, form, malformed: None }),
             Err(error) => error,
@@ -161,6 +168,8 @@ impl Carried {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -194,6 +203,17 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_request_fits_wherever_it_is_carried() {
+        let longest = format!("state={}", "x".repeat(LONGEST - "state=".len()));
+        let carried = Carried::parse(&longest).unwrap();
+        let proof = URL_SAFE_NO_PAD.encode([0; 32]);
+        assert!(format!("/account/password?{longest}&{PROOF}={proof}").len() <= body::MAX_URI_LENGTH);
+        // With the longest password, form-encoded.
+        assert!(carried.field().len() + 3 * 1024 + 1024 < body::LIMIT);
+        assert_eq!(Carried::parse(&format!("{longest}x")).unwrap_err(), OAuthError::UriTooLong.into());
+    }
+
+    #[test]
     fn a2_a_parameter_twice_is_told_to_the_client_unless_it_says_who_that_is() {
         let parse = |text: &str| Carried::parse(text).map(|carried| carried.malformed.is_some());
         assert_eq!(parse("client_id=a&redirect_uri=b&scope=c&scope=c"), Ok(true));
@@ -201,6 +221,17 @@ mod tests {
         assert_eq!(parse("client_id=a&redirect_uri=b&state=c&foo=%ff&foo=1"), Ok(false));
         for query in ["client_id=a&client_id=a&redirect_uri=b", "client_id=a&redirect_uri=b&redirect_uri=b"] {
             assert!(matches!(parse(query), Err(PageError::Application(_))), "{query}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_query_makes_it_panic_and_what_is_read_reads_the_same_again(query in "[ -~]{0,64}|([a-z_]{0,12}=[ -~]{0,8}&){0,6}|\\PC{0,32}") {
+            if let Ok(carried) = Carried::parse(&query) {
+                let again = Carried::parse(carried.query()).unwrap();
+                prop_assert_eq!(again.query(), carried.query());
+                prop_assert_eq!(again.malformed, carried.malformed);
+            }
         }
     }
 }
