@@ -112,8 +112,10 @@ fn t5_password_and_implicit_do_not_exist() {
         refused(&ask(world, form), 400, "unsupported_grant_type");
     }
     let metadata = Request::get(world.server().url("/.well-known/oauth-authorization-server")).send().json();
-    assert_eq!(metadata["grant_types_supported"], serde_json::json!(["client_credentials"]));
-    assert!(metadata.get("response_types_supported").is_none_or(|types| types == &serde_json::json!([])));
+    let grants = ["authorization_code", "client_credentials", "refresh_token"];
+    assert_eq!(metadata["grant_types_supported"], serde_json::json!(grants));
+    assert_eq!(metadata["response_types_supported"], serde_json::json!(["code"]));
+    assert_eq!(metadata["response_modes_supported"], serde_json::json!(["query"]));
 }
 
 #[test]
