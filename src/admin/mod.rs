@@ -151,8 +151,13 @@ impl Admin {
 
     /// Records a change that touches nothing but the feed.
     async fn record(&self, change: Change, reason: Option<String>) -> Result<Recorded, AdminError> {
-        let entry = Entry { change, actor: self.actor.clone(), reason };
-        let numbers = self.feed.record(vec![entry]).await?;
+        self.record_all(vec![change], reason).await
+    }
+
+    /// The same of several, of which all are recorded or none.
+    async fn record_all(&self, changes: Vec<Change>, reason: Option<String>) -> Result<Recorded, AdminError> {
+        let entry = |change| Entry { change, actor: self.actor.clone(), reason: reason.clone() };
+        let numbers = self.feed.record(changes.into_iter().map(entry).collect()).await?;
         let number = numbers.into_iter().max().unwrap_or_default();
         Ok(Recorded { number, since: self.clock.boot() })
     }

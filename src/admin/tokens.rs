@@ -1,11 +1,12 @@
 //! Tokens, as an admin on call meets them: find out whose it is, and kill it.
 
 use super::{Admin, AdminError};
-use crate::changes::{Change, FeedStore, Recorded};
+use crate::changes::{Bonds, Change, FeedStore, KillScope, Recorded};
 use crate::directory::Snapshot;
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::GrantId;
 use crate::domain::token::{TokenKind, TokenPart, TokenString};
+use crate::grants::login_session::LoginSessionRecord;
 use crate::grants::{Code, CodeState, EncodedRecord, GrantRecord};
 
 /// What is known of a grant, for people. Holds no secret.
@@ -14,6 +15,8 @@ pub struct Inspection {
     pub grant_id: GrantId,
     /// What the grant store has.
     pub record: Option<GrantRecord>,
+    /// The same, where the id is one of a login session.
+    pub session: Option<LoginSessionRecord>,
     /// Why no token of the grant is active anywhere; `None` when it lives.
     pub dead_because: Option<&'static str>,
     /// Why the given token is not active at the resource server asked about; `None` when it is,
@@ -40,6 +43,13 @@ impl Admin {
         let known = self.feed.load().await?;
         let now = self.clock.now();
         let grant_id = part.grant_id();
+        let session = stored.as_ref().and_then(|stored| LoginSessionRecord::decode(stored).ok());
+        if let Some(session) = session {
+            let dead_because = session_dead_because(&known, now, grant_id, &session);
+            let inactive_there_because = caller.map(|_| "a login session is no access token");
+            let session = Some(session);
+            return Ok(Inspection { grant_id, record: None, session, dead_because, inactive_there_because });
+        }
         let record = stored.map(|stored| stored.decode()).transpose()?;
         let token = match part {
             TokenPart::Whole(token) => Some(token),
@@ -67,24 +77,51 @@ impl Admin {
                 None
             }
         });
-        Ok(Inspection { grant_id, record, dead_because, inactive_there_because })
+        Ok(Inspection { grant_id, record, session: None, dead_because, inactive_there_because })
     }
 
-    /// Revokes a grant, whether or not the grant store has it now: it may come back.
+    /// Revokes a grant, or ends a login session with all that was given in it; whether or not the grant store has it
+    /// now: it may come back.
     ///
     /// # Errors
     /// When SQL fails; the revocation may have been recorded, and asking again is safe.
     pub async fn revoke(
         &self,
-        grant: GrantId,
+        part: &TokenPart,
         stored: Option<EncodedRecord>,
         reason: Option<String>,
     ) -> Result<Recorded, AdminError> {
+        let id = part.grant_id();
         // A record that is not understood must not be in the way of killing it.
-        let record = stored.and_then(|stored| stored.decode().ok());
-        let ends_at = record.map(|record| record.expires_at);
-        self.record(Change::GrantRevoked { grant, ends_at }, reason).await
+        let record = stored.as_ref().and_then(|stored| stored.decode().ok());
+        let of_session = || Change::Killed(KillScope::login_session(id));
+        let ends_at = record.as_ref().map(|record| record.expires_at);
+        let of_grant = Change::GrantRevoked { grant: id, ends_at };
+        let is_session = stored.as_ref().is_some_and(|stored| LoginSessionRecord::decode(stored).is_ok())
+            || part.kind() == Some(TokenKind::LoginSession);
+        let changes = match (is_session, record.is_some() || part.kind().is_some()) {
+            (true, _) => vec![of_session()],
+            (false, true) => vec![of_grant],
+            // A bare id of what the store has lost, which may have been either.
+            (false, false) => vec![of_grant, of_session()],
+        };
+        self.record_all(changes, reason).await
     }
+}
+
+/// Why a login session is over; `None` when it lives.
+fn session_dead_because(
+    known: &Snapshot,
+    now: Timestamp,
+    id: GrantId,
+    session: &LoginSessionRecord,
+) -> Option<&'static str> {
+    if !known.is_live(&id, &Bonds::of_session(id, &session.subject), session.born) {
+        return Some(
+            "the login session was ended, or all of its user's, or everything was revoked since it began",
+        );
+    }
+    (session.expires_at() <= now).then_some("the login session has ended")
 }
 
 fn dead_because(

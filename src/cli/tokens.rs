@@ -58,6 +58,15 @@ fn describe(inspection: &Inspection, at: Option<&str>) -> String {
         }
         rows.push(("ends", rfc3339(record.expires_at)));
     }
+    if let Some(session) = &inspection.session {
+        rows.push(("what", "a login session".to_owned()));
+        rows.push(("user", session.subject.to_string()));
+        rows.push(("browser", session.browser.clone()));
+        rows.extend(session.address.map(|address| ("address", address.to_string())));
+        rows.push(("began", rfc3339(session.created_at)));
+        rows.push(("last seen", rfc3339(session.last_seen)));
+        rows.push(("ends", rfc3339(session.expires_at())));
+    }
     if let Some(at) = at {
         let there = inspection.inactive_there_because;
         rows.push((
@@ -91,12 +100,23 @@ fn document(inspection: &Inspection) -> Value {
             "access_tokens": tokens,
         })
     });
+    let session = inspection.session.as_ref().map(|session| {
+        json!({
+            "user_id": session.subject.as_str(),
+            "browser": session.browser,
+            "address": session.address.map(|address| address.to_string()),
+            "created_at": session.created_at.unix_seconds(),
+            "last_seen": session.last_seen.unix_seconds(),
+            "expires_at": session.expires_at().unix_seconds(),
+        })
+    });
     json!({
         "grant_id": inspection.grant_id.to_string(),
         "alive": inspection.dead_because.is_none(),
         "dead_because": inspection.dead_because,
         "inactive_there_because": inspection.inactive_there_because,
         "grant": record,
+        "login_session": session,
     })
 }
 
@@ -104,8 +124,8 @@ fn document(inspection: &Inspection) -> Value {
 struct Wanted {
     /// As it may be shown: never more than kind and grant id.
     shown: String,
-    /// What is wrong with it, if it leads to no grant.
-    grant: Result<GrantId, String>,
+    /// What is wrong with it, if it leads to no grant and no login session.
+    part: Result<TokenPart, String>,
 }
 
 fn run_revoke(revoke: &RevokeTokens, context: &Context, output: &Output) -> Result<ExitCode, CliError> {
@@ -113,8 +133,8 @@ fn run_revoke(revoke: &RevokeTokens, context: &Context, output: &Output) -> Resu
     if wanted.is_empty() {
         return Err(CliError::Usage("nothing to revoke: no token was given".to_owned()));
     }
-    let grants = wanted.iter().filter(|wanted| wanted.grant.is_ok()).count();
-    let question = format!("Revoke {grants} grant(s), everywhere?");
+    let grants = wanted.iter().filter(|wanted| wanted.part.is_ok()).count();
+    let question = format!("Revoke {grants} grant(s) or login session(s), everywhere?");
     if revoke.destructive.dry_run {
         return dry_run(&wanted, context, output);
     }
@@ -124,13 +144,13 @@ fn run_revoke(revoke: &RevokeTokens, context: &Context, output: &Output) -> Resu
     let mut last: Option<Recorded> = None;
     let mut verdicts = Vec::new();
     for wanted in &wanted {
-        let verdict = match &wanted.grant {
+        let verdict = match &wanted.part {
             Err(why) => Err(why.clone()),
-            Ok(grant) => {
+            Ok(part) => {
                 let reason = revoke.destructive.reason.clone();
-                let stored = stored(context, *grant);
+                let stored = stored(context, part.grant_id());
                 context
-                    .block_on(context.admin.revoke(*grant, stored, reason))
+                    .block_on(context.admin.revoke(part, stored, reason))
                     .map_err(|error| error.to_string())
             }
         };
@@ -151,7 +171,7 @@ fn run_revoke(revoke: &RevokeTokens, context: &Context, output: &Output) -> Resu
             Err(why) => lines.push(format!("{}  not revoked: {why}", wanted.shown)),
         }
         documents.push(json!({
-            "grant_id": wanted.grant.as_ref().ok().map(ToString::to_string),
+            "grant_id": wanted.part.as_ref().ok().map(|part| part.grant_id().to_string()),
             "revoked": verdict.is_ok(),
             "error": verdict.as_ref().err(),
         }));
@@ -180,11 +200,11 @@ fn dry_run(wanted: &[Wanted], context: &Context, output: &Output) -> Result<Exit
     let mut lines = Vec::new();
     let mut documents = Vec::new();
     for wanted in wanted {
-        let (line, document) = match &wanted.grant {
+        let (line, document) = match &wanted.part {
             Err(why) => (format!("would not revoke: {why}"), json!({ "error": why })),
-            Ok(grant) => {
-                let stored = stored(context, *grant);
-                let part = TokenPart::GrantId(*grant);
+            Ok(part) => {
+                let stored = stored(context, part.grant_id());
+                let part = TokenPart::GrantId(part.grant_id());
                 let inspected = context.admin.inspect(&part, stored, None);
                 let inspection = context.block_on(inspected)?;
                 let line = match inspection.dead_because {
@@ -198,7 +218,7 @@ fn dry_run(wanted: &[Wanted], context: &Context, output: &Output) -> Result<Exit
         documents.push(document);
     }
     output.result(&lines.join("\n"), &json!({ "dry_run": true, "grants": documents }))?;
-    let all = wanted.iter().all(|wanted| wanted.grant.is_ok());
+    let all = wanted.iter().all(|wanted| wanted.part.is_ok());
     Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -222,12 +242,9 @@ fn read_wanted(revoke: &RevokeTokens) -> Result<Vec<Wanted>, CliError> {
 impl Wanted {
     fn parse(text: &str, entry: usize) -> Self {
         match TokenPart::parse(text) {
-            Ok(part) => {
-                let grant = part.grant_id();
-                Self { shown: grant.to_string(), grant: Ok(grant) }
-            }
+            Ok(part) => Self { shown: part.grant_id().to_string(), part: Ok(part) },
             // What it is, nobody knows: it is not repeated.
-            Err(error) => Self { shown: format!("entry {entry}"), grant: Err(error.to_string()) },
+            Err(error) => Self { shown: format!("entry {entry}"), part: Err(error.to_string()) },
         }
     }
 }

@@ -346,6 +346,15 @@ impl fmt::Display for MalformedPart {
 impl std::error::Error for MalformedPart {}
 
 impl TokenPart {
+    /// What the token is for; `None` for a bare grant id.
+    pub const fn kind(&self) -> Option<TokenKind> {
+        match self {
+            Self::Whole(token) => Some(token.kind()),
+            Self::Prefix(kind, _) => Some(*kind),
+            Self::GrantId(_) => None,
+        }
+    }
+
     /// # Errors
     /// When the text is too short to hold a grant id, or is no part of a token.
     pub fn parse(text: &str) -> Result<Self, MalformedPart> {

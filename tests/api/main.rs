@@ -16,6 +16,7 @@ mod configuration_page;
 mod healthcheck;
 mod help;
 mod live_users;
+mod login_sessions;
 mod logs;
 mod maintenance;
 mod metrics;
