@@ -112,6 +112,14 @@ impl Request {
         self
     }
 
+    /// The same, by way of this address: a proxy before the server.
+    pub fn by_way_of(mut self, address: SocketAddr) -> Self {
+        let (_, rest) = self.url.split_once("://").expect("an absolute URL");
+        let path = rest.find('/').map_or("", |at| &rest[at..]);
+        self.url = format!("http://{address}{path}");
+        self
+    }
+
     /// How long the whole exchange may take.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
