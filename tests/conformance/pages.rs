@@ -27,7 +27,8 @@ impl House {
         let deployment = Deployment::embedded();
         let further = ["--scope-description", "notes:read=Read your <notes>"];
         deployment.resource_server_with("notes", NOTES, "notes:read notes:write", &further);
-        let (mira, app) = (deployment.user("mira"), deployment.app("app", "notes:read notes:write", &[]));
+        let mira = deployment.user("mira");
+        let app = deployment.app("app", "notes:read notes:write", &["--origin", "https://www.example"]);
         Self { deployment, mira, app }
     }
 
@@ -65,7 +66,8 @@ fn x14_x43_no_page_may_be_framed_kept_or_draw_on_anything_from_elsewhere() {
     let (_, login) = house.login(&ask);
     let mut get = |path: &str| browser.send(Request::get(server.url(path)));
     let own = "'self'";
-    let back = "'self' https://app.example";
+    // The answer arrives at one of the application's hosts, and may lead on to another.
+    let back = "'self' https://app.example https://www.example";
     for (what, response, status, form_action) in [
         ("login", login.response, 200, back),
         ("one's own login", get("/login"), 200, own),
