@@ -55,7 +55,7 @@ struct ConsentPage<'p> {
 
 /// A request, and who has to decide; or where somebody has to go first.
 enum Pending {
-    Decision(AuthorizationRequest, Visitor),
+    Decision(Box<AuthorizationRequest>, Visitor),
     Elsewhere(HttpResponse),
 }
 
@@ -117,7 +117,7 @@ async fn pending(
         Step::LogIn => Ok(Pending::Elsewhere(to_login(state, carried, &asked)?)),
         Step::ChangePassword => Ok(Pending::Elsewhere(to_new_password(state, carried)?)),
         Step::Consent | Step::Approve => match visitor {
-            Some(visitor) => Ok(Pending::Decision(asked, visitor)),
+            Some(visitor) => Ok(Pending::Decision(Box::new(asked), visitor)),
             None => Ok(Pending::Elsewhere(to_login(state, carried, &asked)?)),
         },
     }
