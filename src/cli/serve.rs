@@ -45,8 +45,11 @@ fn describe(config: &Config, url: &str, demo: &quickstart::Demo) -> String {
         .map(|(what, command)| format!("\n# {what}\n{command}\n"))
         .collect::<Vec<_>>()
         .concat();
+    let (user, password) = (demo.user.0, demo.user.1.as_str());
     format!(
-        "Symbolon is serving on {url}\n\nPaste these into another terminal, in this order:\n{steps}\n\
+        "Symbolon is serving on {url}\n\n\
+         Open {url}/demo in a browser and log in as {user} with the password {password}\n\n\
+         Or paste these into another terminal, in this order:\n{steps}\n\
          Everything is kept in {}; Ctrl-C stops the server.",
         config.data_dir.display()
     )
@@ -59,5 +62,7 @@ fn document(url: &str, demo: &quickstart::Demo) -> Value {
         "client_secret": demo.client.1.expose(),
         "resource_server_id": demo.resource_server.0,
         "resource_server_secret": demo.resource_server.1.expose(),
+        "user": demo.user.0,
+        "user_password": demo.user.1.as_str(),
     })
 }

@@ -42,6 +42,8 @@ pub struct WorkerState {
     pub server: AuthorizationServer,
     pub identity: Identity,
     pub forms: pages::Forms,
+    /// In a quickstart.
+    pub demo: Option<Arc<pages::Demo>>,
     pub shared: Arc<SharedState>,
 }
 

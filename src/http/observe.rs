@@ -78,6 +78,7 @@ pub struct Endpoints {
     pub password: EndpointMetrics,
     pub logout: EndpointMetrics,
     pub assets: EndpointMetrics,
+    pub demo: EndpointMetrics,
     /// Addresses and methods that are not served.
     pub other: EndpointMetrics,
 }
@@ -97,6 +98,7 @@ impl Endpoints {
             password: metrics.endpoint("password"),
             logout: metrics.endpoint("logout"),
             assets: metrics.endpoint("assets"),
+            demo: metrics.endpoint("demo"),
             other: metrics.endpoint("other"),
         }
     }

@@ -62,6 +62,12 @@ pub const ROUTES: &[Route] = &[
     plain("/readyz", |at| at.route(get().to(health::readyz))),
 ];
 
+/// What a quickstart has beside it.
+const DEMO: &[Route] = &[
+    page("/demo", GET, |at| at.route(get().to(pages::demo::get))),
+    page("/demo/notes", GET, |at| at.route(get().to(pages::demo::notes))),
+];
+
 /// Everything on the management listener.
 const MANAGEMENT: &[Route] = &[
     plain("/livez", |at| at.route(get().to(health::livez))),
@@ -88,11 +94,15 @@ fn get() -> actix_web::Route {
 
 /// Registers the main listener's routes. Under an issuer with a path the endpoints and pages answer there
 /// too, for that is where the metadata says they are.
-pub fn main(config: &mut ServiceConfig, issuer_path: &str) {
+pub fn main(config: &mut ServiceConfig, issuer_path: &str, with_demo: bool) {
+    let demo = if with_demo { DEMO } else { &[] };
     if !issuer_path.is_empty() {
-        for route in ROUTES.iter().filter(|route| route.kind != Kind::Plain) {
+        for route in ROUTES.iter().chain(demo).filter(|route| route.kind != Kind::Plain) {
             config.service(resource(&format!("{issuer_path}{}", route.path), route));
         }
+    }
+    for route in demo {
+        config.service(resource(route.path, route));
     }
     register(config, ROUTES);
 }

@@ -35,7 +35,11 @@ pub fn main(
 ) -> io::Result<Server> {
     let issuer_path = metadata::path_of(issuer).to_owned();
     let server = HttpServer::new(move || {
-        App::new().app_data(Data::new(make_worker())).configure(|config| routes::main(config, &issuer_path))
+        let worker = make_worker();
+        let with_demo = worker.demo.is_some();
+        App::new()
+            .app_data(Data::new(worker))
+            .configure(|config| routes::main(config, &issuer_path, with_demo))
     })
     .workers(workers)
     .keep_alive(KEEP_ALIVE)

@@ -20,7 +20,7 @@ use crate::directory::{ChangeFeed, GrantType, Users};
 use crate::domain::token_key::TokenKeys;
 use crate::grants::GrantStore;
 use crate::grants::redis::{Connector, Link, RedisGrants};
-use crate::http::pages::Forms;
+use crate::http::pages::{self, Forms};
 use crate::http::server::MakeWorker;
 use crate::http::{Health, SharedState, WorkerState, server};
 use crate::identity::Identity;
@@ -87,8 +87,18 @@ pub type Announce<'a> = Box<dyn FnOnce(&Config, Option<&Demo>) + 'a>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     Serve,
-    /// With a client and a resource server to try things with.
+    /// With somebody to try things with: clients, a resource server, a user.
     Quickstart,
+}
+
+impl Mode {
+    /// How long requests under way may take when the server stops.
+    fn finish_within(self, config: &Config) -> Duration {
+        match self {
+            Self::Serve => STOP_WITHIN.saturating_sub(config.drain_delay),
+            Self::Quickstart => Duration::from_secs(1),
+        }
+    }
 }
 
 /// Serves until SIGTERM or SIGINT.
@@ -127,7 +137,7 @@ async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce<'_>
     stores.migrate_embedded().await?;
     let demo = match mode {
         Mode::Serve => None,
-        Mode::Quickstart => Some(quickstart::prepare(&stores).await?),
+        Mode::Quickstart => Some(quickstart::prepare(&config, &stores).await?),
     };
 
     let metrics = Metrics::new(&GrantType::ALL.map(GrantType::as_str)).map_err(other)?;
@@ -151,11 +161,16 @@ async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce<'_>
     );
     let shared = Arc::new(shared.map_err(other)?);
     let login = Arc::new(people::login(&config, &stores, &keys)?);
-    let workers =
-        Workers { stores: stores.clone(), feed, keys, login, admission, links, shared: Arc::clone(&shared) };
-    let finish_within = match mode {
-        Mode::Serve => STOP_WITHIN.saturating_sub(config.drain_delay),
-        Mode::Quickstart => Duration::from_secs(1),
+    let demo_page = demo.as_ref().map(|demo| Arc::new(demo.page()));
+    let workers = Workers {
+        stores: stores.clone(),
+        feed,
+        keys,
+        login,
+        demo: demo_page,
+        admission,
+        links,
+        shared: Arc::clone(&shared),
     };
     let tls = stores::tls(&config)?.map(|(tls, reload)| {
         tokio::spawn(reload);
@@ -165,7 +180,7 @@ async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce<'_>
         config.listen,
         config.workers,
         tls,
-        finish_within,
+        mode.finish_within(&config),
         &config.issuer,
         workers.maker(&config)?,
     );
@@ -259,6 +274,7 @@ struct Workers {
     feed: ChangeFeed,
     keys: Arc<TokenKeys>,
     login: Arc<Login>,
+    demo: Option<Arc<pages::Demo>>,
     admission: Arc<FeedAdmission>,
     links: Arc<Mutex<Vec<Weak<Link>>>>,
     shared: Arc<SharedState>,
@@ -295,7 +311,8 @@ impl Workers {
             let (database, login) = (self.stores.database.clone(), Arc::clone(&self.login));
             let identity = Identity::new(self.feed.clone(), grants, users, database, login);
             let forms = Forms::new(Arc::clone(&self.keys), Arc::clone(&self.stores.entropy));
-            WorkerState { server, identity, forms, shared: Arc::clone(&self.shared) }
+            let (demo, shared) = (self.demo.clone(), Arc::clone(&self.shared));
+            WorkerState { server, identity, forms, demo, shared }
         }))
     }
 

@@ -1,4 +1,4 @@
-//! What pages are drawn with: one stylesheet and one icon, under names that change with what is in them.
+//! What pages are drawn with: one stylesheet, one icon and one script, under names that change with what is in them.
 
 use std::sync::LazyLock;
 
@@ -31,6 +31,15 @@ pub static STYLESHEET: Asset = Asset {
     content_type: "text/css; charset=utf-8",
     body: include_str!("../../../templates/pages.css"),
     name: LazyLock::new(|| STYLESHEET.make_name()),
+};
+
+/// What the demonstration runs on: the one script, and on no page of ours.
+pub static DEMO: Asset = Asset {
+    stem: "demo",
+    extension: "js",
+    content_type: "text/javascript; charset=utf-8",
+    body: include_str!("../../../templates/demo.js"),
+    name: LazyLock::new(|| DEMO.make_name()),
 };
 
 /// What stands in a browser's tab.
@@ -84,7 +93,10 @@ pub async fn get(
     observe(&state.shared, &state.shared.endpoints.assets, async {
         body::check_uri(&request)?;
         transport::require_confidential(&request)?;
-        [&STYLESHEET, &ICON].into_iter().find_map(|asset| asset.answer(&name)).ok_or(OAuthError::NotFound)
+        [&STYLESHEET, &ICON, &DEMO]
+            .into_iter()
+            .find_map(|asset| asset.answer(&name))
+            .ok_or(OAuthError::NotFound)
     })
     .await
 }

@@ -10,6 +10,7 @@ pub mod authorize;
 mod carried;
 pub mod consent;
 mod cookies;
+pub mod demo;
 mod error;
 mod forms;
 pub mod login;
@@ -20,6 +21,7 @@ pub mod render;
 use actix_web::{HttpRequest, HttpResponse};
 
 use self::carried::Carried;
+pub use self::demo::Demo;
 pub use self::error::PageError;
 pub use self::forms::Forms;
 use self::render::Site;

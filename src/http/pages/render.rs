@@ -5,7 +5,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use askama::Template;
 
-use super::assets::{FOLDER, ICON, STYLESHEET};
+use super::assets::{DEMO, FOLDER, ICON, STYLESHEET};
 use super::error::PageError;
 use crate::domain::origin::Origin;
 use crate::domain::redirect_uri::RedirectUri;
@@ -38,6 +38,10 @@ impl<'s> Site<'s> {
 
     pub fn stylesheet(&self) -> String {
         format!("{}{FOLDER}{}", self.base(), STYLESHEET.name())
+    }
+
+    pub fn script(&self) -> String {
+        format!("{}{FOLDER}{}", self.base(), DEMO.name())
     }
 
     pub fn icon(&self) -> String {
@@ -107,6 +111,18 @@ pub fn page(
     let body = template.render().map_err(PageError::unrenderable)?;
     let mut response = HttpResponse::build(status).content_type("text/html; charset=utf-8").body(body);
     put_headers(&mut response, &forms.policy())?;
+    Ok(response)
+}
+
+/// A page that is an application with a script of its own, and calls nobody but us.
+///
+/// # Errors
+/// The same as for [`page`].
+pub fn application(template: &impl Template) -> Result<HttpResponse, PageError> {
+    const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; \
+                          form-action 'none'; frame-ancestors 'none'; base-uri 'none'";
+    let mut response = page(StatusCode::OK, template, &FormsLead::Nowhere)?;
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     Ok(response)
 }
 
