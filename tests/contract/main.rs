@@ -47,30 +47,12 @@ mod stores;
 mod throttle;
 mod witness;
 
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{Builder, Runtime};
+use support::cases::{run, runtime};
 
-/// No case takes this long; one that does hangs.
-const PATIENCE: Duration = Duration::from_secs(90);
 /// Between two looks at a condition.
 const PAUSE: Duration = Duration::from_millis(10);
-
-/// Where the work of the stores runs: on several threads, as in the server.
-fn runtime() -> &'static Runtime {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| {
-        Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("threads can be started")
-    })
-}
-
-/// Runs one case, on the test's own thread, which it may block.
-fn run(case: impl Future<Output = ()>) {
-    runtime().block_on(async {
-        tokio::time::timeout(PATIENCE, case).await.expect("the case ends");
-    });
-}
 
 /// What `probe` found, or a panic that names `what` when it found nothing within `limit`.
 async fn eventually<T>(what: &str, limit: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> T {

@@ -11,6 +11,7 @@
 //! | [`proxy`], [`tripwire`] | a network path between a server and its store that can be cut, or that kills at a step |
 //! | [`faketime`] | a wall clock of one process that is wrong, and that jumps |
 //! | [`browser`] | a browser, users, and apps that they log in for |
+//! | [`cases`] | a runtime for tests that use the server as a library |
 //! | [`http`], [`wire`] | requests, answers, and raw bytes on a socket |
 //! | [`smuggling`] | requests that two servers in a row may understand differently |
 //! | [`authority`] | certificates |
@@ -32,6 +33,7 @@
 pub mod actors;
 pub mod authority;
 pub mod browser;
+pub mod cases;
 pub mod cli;
 pub mod deployment;
 pub mod encoding;

@@ -35,28 +35,7 @@ mod requests;
 mod visitors;
 mod world;
 
-use std::sync::OnceLock;
-use std::time::Duration;
-
-use tokio::runtime::{Builder, Runtime};
-
-/// No case takes this long; one that does hangs.
-const PATIENCE: Duration = Duration::from_secs(90);
-
-/// Where replicas and stores run: on several threads, as in the server.
-fn runtime() -> &'static Runtime {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| {
-        Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("threads can be started")
-    })
-}
-
-/// Runs one case.
-fn run(case: impl Future<Output = ()>) {
-    runtime().block_on(async {
-        tokio::time::timeout(PATIENCE, case).await.expect("the case ends");
-    });
-}
+use support::cases::{run, runtime};
 
 /// A test for each case on each store of grants.
 macro_rules! cases {
