@@ -54,6 +54,13 @@ pub enum KillScope {
     },
     /// Every login session of a user, and what was given during them.
     LoginSessionsOf(UserId),
+    /// The same but for one session. Nothing that the kill reaches outlives `ends_at`, so it can be forgotten then; where
+    /// that is not known, recording the change fills in the longest lifetime ever configured.
+    OtherLoginSessionsOf {
+        user: UserId,
+        spared: GrantId,
+        ends_at: Option<Timestamp>,
+    },
     /// What one client was given for one user.
     Consent(UserId, ClientId),
 }
@@ -64,6 +71,11 @@ impl KillScope {
         Self::LoginSession { session, ends_at: None }
     }
 
+    /// Every login session of a user but one, whatever the end.
+    pub const fn other_login_sessions(user: UserId, spared: GrantId) -> Self {
+        Self::OtherLoginSessionsOf { user, spared, ends_at: None }
+    }
+
     /// The two columns that name the set.
     pub fn columns(&self) -> (&'static str, String) {
         match self {
@@ -72,6 +84,9 @@ impl KillScope {
             Self::Subject(id) => ("subject", id.to_string()),
             Self::LoginSession { session, .. } => ("login-session", session.to_string()),
             Self::LoginSessionsOf(id) => ("login-sessions", id.to_string()),
+            Self::OtherLoginSessionsOf { user, spared, .. } => {
+                ("other-login-sessions", format!("{user} {spared}"))
+            }
             Self::Consent(user, client) => ("consent", format!("{user} {client}")),
         }
     }
@@ -89,6 +104,11 @@ impl KillScope {
                 Some(Self::LoginSession { session, ends_at })
             }
             "login-sessions" => user(target).map(Self::LoginSessionsOf),
+            "other-login-sessions" => {
+                let (of, spared) = target.split_once(' ')?;
+                let spared = GrantId::from_digits(spared.as_bytes())?;
+                Some(Self::OtherLoginSessionsOf { user: user(of)?, spared, ends_at })
+            }
             "consent" => {
                 let (subject, of) = target.split_once(' ')?;
                 Some(Self::Consent(user(subject)?, client(of)?))
@@ -105,6 +125,7 @@ impl KillScope {
             Self::Subject(_) => "kill-subject",
             Self::LoginSession { .. } => "kill-login-session",
             Self::LoginSessionsOf(_) => "kill-login-sessions",
+            Self::OtherLoginSessionsOf { .. } => "kill-other-login-sessions",
             Self::Consent(..) => "kill-consent",
         }
     }
@@ -112,7 +133,7 @@ impl KillScope {
     /// When the kill may be forgotten; `None` for one that outlives what it names.
     pub(super) const fn ends_at(&self) -> Option<Timestamp> {
         match self {
-            Self::LoginSession { ends_at, .. } => *ends_at,
+            Self::LoginSession { ends_at, .. } | Self::OtherLoginSessionsOf { ends_at, .. } => *ends_at,
             _ => None,
         }
     }
@@ -125,7 +146,7 @@ const LOST_ROTATION: &str = "lost-rotation";
 pub(super) const RECORDED_ONCE: [&str; 2] = [REVOKE_GRANT, LOST_ROTATION];
 
 /// Every kind that this version knows: what loading, which does not read the rows, goes by.
-pub(super) const KINDS: [&str; 14] = [
+pub(super) const KINDS: [&str; 15] = [
     REVOKE_GRANT,
     LOST_ROTATION,
     "kill-everything",
@@ -133,6 +154,7 @@ pub(super) const KINDS: [&str; 14] = [
     "kill-subject",
     "kill-login-session",
     "kill-login-sessions",
+    "kill-other-login-sessions",
     "kill-consent",
     "client",
     "resource-server",
@@ -202,9 +224,10 @@ impl Change {
     /// has no end.
     pub(super) const fn open_end(&mut self) -> Option<&mut Option<Timestamp>> {
         match self {
-            Self::GrantRevoked { ends_at, .. } | Self::Killed(KillScope::LoginSession { ends_at, .. }) => {
-                Some(ends_at)
-            }
+            Self::GrantRevoked { ends_at, .. }
+            | Self::Killed(
+                KillScope::LoginSession { ends_at, .. } | KillScope::OtherLoginSessionsOf { ends_at, .. },
+            ) => Some(ends_at),
             _ => None,
         }
     }
@@ -329,6 +352,11 @@ mod tests {
                 ends_at: Some(Timestamp::from_unix_seconds(98)),
             }),
             Change::Killed(KillScope::LoginSessionsOf(user.clone())),
+            Change::Killed(KillScope::OtherLoginSessionsOf {
+                user: user.clone(),
+                spared: session,
+                ends_at: Some(Timestamp::from_unix_seconds(97)),
+            }),
             Change::Killed(KillScope::Consent(user.clone(), client.clone())),
             Change::ClientChanged(client),
             Change::ResourceServerChanged(ResourceServerId::parse("rs_1").unwrap()),

@@ -29,7 +29,34 @@ pub struct Kills {
 struct SubjectKills {
     everything: ChangeNumber,
     login_sessions: ChangeNumber,
+    other_sessions: SparingKills,
     consents: BTreeMap<ClientId, ChangeNumber>,
+}
+
+/// The newest kills of all login sessions of a user but one, as far as any session can tell them apart.
+#[derive(Clone, Debug, Default)]
+struct SparingKills {
+    newest: ChangeNumber,
+    /// The session that the newest one spared.
+    spared: Option<GrantId>,
+    /// The newest one that did not spare it.
+    reaching_it: ChangeNumber,
+}
+
+impl SparingKills {
+    fn raise(&mut self, spared: GrantId, number: ChangeNumber) {
+        let is_same = self.spared == Some(spared);
+        if number > self.newest {
+            self.reaching_it = if is_same { self.reaching_it } else { self.newest };
+            (self.newest, self.spared) = (number, Some(spared));
+        } else if !is_same {
+            self.reaching_it = number.max(self.reaching_it);
+        }
+    }
+
+    fn reaching(&self, session: GrantId) -> ChangeNumber {
+        if self.spared == Some(session) { self.reaching_it } else { self.newest }
+    }
 }
 
 impl Kills {
@@ -42,6 +69,10 @@ impl Kills {
             KillScope::LoginSessionsOf(id) => &mut self.subject(id).login_sessions,
             KillScope::Consent(user, client) => {
                 self.subject(user).consents.entry(client.clone()).or_default()
+            }
+            KillScope::OtherLoginSessionsOf { user, spared, .. } => {
+                self.subject(user).other_sessions.raise(*spared, number);
+                return;
             }
             KillScope::LoginSession { session, ends_at } => {
                 self.ended_sessions.insert(*session, ends_at.unwrap_or(FOREVER), number);
@@ -77,7 +108,8 @@ impl Kills {
 
 impl SubjectKills {
     fn strictest(&self, bonds: &Bonds<'_>) -> ChangeNumber {
-        let of_sessions = bonds.session.map(|_| self.login_sessions);
+        let of_sessions =
+            bonds.session.map(|session| self.login_sessions.max(self.other_sessions.reaching(session)));
         let of_consent = bonds.client.and_then(|client| self.consents.get(client)).copied();
         self.everything.max(of_sessions.unwrap_or_default()).max(of_consent.unwrap_or_default())
     }
@@ -224,6 +256,9 @@ mod tests {
             KillScope::Subject(id) => bonds.subject == Some(id),
             KillScope::LoginSession { session, .. } => bonds.session == Some(*session),
             KillScope::LoginSessionsOf(id) => bonds.subject == Some(id) && bonds.session.is_some(),
+            KillScope::OtherLoginSessionsOf { user, spared, .. } => {
+                bonds.subject == Some(user) && bonds.session.is_some_and(|session| session != *spared)
+            }
             KillScope::Consent(user, client) => bonds.subject == Some(user) && bonds.client == Some(client),
         }
     }
@@ -248,6 +283,7 @@ mod tests {
             KillScope::Subject(users[0].clone()),
             KillScope::login_session(sessions[0]),
             KillScope::LoginSessionsOf(users[0].clone()),
+            KillScope::other_login_sessions(users[0].clone(), sessions[1]),
             KillScope::Consent(users[0].clone(), clients[0].clone()),
         ] {
             let killed = after(&before, Change::Killed(scope.clone())).unwrap();
@@ -269,6 +305,25 @@ mod tests {
         kills.raise(&scope, ChangeNumber::new(9));
         kills.raise(&scope, ChangeNumber::new(3));
         assert_eq!(kills.strictest(&Bonds::of_client(&app)), ChangeNumber::new(9));
+    }
+
+    #[test]
+    fn kills_that_spare_different_sessions_add_up_in_whatever_order_they_are_read() {
+        let sessions = [1, 2, 3].map(|id| GrantId::from_bytes([id; 12]));
+        // Which session each kill spares, by number; and the order in which they are read.
+        for spared in (0..27).map(|code| [code % 3, code / 3 % 3, code / 9]) {
+            for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+                let mut kills = SparingKills::default();
+                for at in order {
+                    kills.raise(sessions[spared[at]], ChangeNumber::new(at as u64 + 1));
+                }
+                for (index, session) in sessions.iter().enumerate() {
+                    let reaching = (1..=3).filter(|number| spared[*number - 1] != index).max().unwrap_or(0);
+                    let expected = ChangeNumber::new(reaching as u64);
+                    assert_eq!(kills.reaching(*session), expected, "{spared:?} read as {order:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -4,13 +4,13 @@ use std::net::IpAddr;
 
 use super::login::{LoggedIn, Login, LoginFailure};
 use super::passwords::{UnsuitablePassword, Verified};
-use super::sessions::Visit;
 use super::throttle::Admission;
 use super::visitor::within;
 use super::{Identity, Unavailable, Visitor};
 use crate::changes::{Actor, Change, Entry, KillScope, Recorded, lock_sequence, record_in};
 use crate::directory::users::{self, User};
 use crate::domain::clock::Timestamp;
+use crate::domain::identifier::GrantId;
 use crate::domain::password::{Password, PasswordHash};
 use crate::domain::position::ChangeNumber;
 use crate::grants::GrantStore;
@@ -27,7 +27,7 @@ pub struct PasswordChange {
 /// What became of it.
 #[derive(Debug)]
 pub enum PasswordChanged {
-    /// The user goes on in a login session of its own; all others have ended.
+    /// The user goes on in the same login session, by another token; all others have ended.
     Changed(Box<LoggedIn>),
     /// It is not the user's password, or failed too often.
     Wrong,
@@ -37,8 +37,8 @@ pub enum PasswordChanged {
 }
 
 impl Identity {
-    /// Gives a visitor the password that they choose, if they know the current one. All of their login sessions end,
-    /// with what was given in them, and a new one begins.
+    /// Gives a visitor the password that they choose, if they know the current one. All of their login sessions but this
+    /// one end, with what was given in them; and of this one the token that it had.
     ///
     /// # Errors
     /// When too many log in at this moment, or a store cannot be asked. The password may have been changed.
@@ -71,16 +71,14 @@ impl Identity {
             Ok(hashed) => hashed,
             Err(unsuitable) => return Ok(PasswordChanged::Unsuitable(unsuitable)),
         };
-        let (before, now) = (user.clone(), self.feed.clock().now());
+        let (before, spared, now) = (user.clone(), visitor.session.id, self.feed.clock().now());
         let written = self
             .database
-            .write(move |conn| Box::pin(async move { replace(conn, &before, hashed, now).await }));
+            .write(move |conn| Box::pin(async move { replace(conn, &before, hashed, spared, now).await }));
         let Some(number) = written.await? else { return Ok(PasswordChanged::Wrong) };
         self.confirm(Recorded { number, since: self.feed.clock().boot() }).await?;
-        // Born after the end of the others, by the password that this user has since.
-        let browser = visitor.session.record.browser.clone();
-        let visit = Visit { subject: user.id.clone(), address, browser };
-        let (session, token) = self.login.sessions().begin(store, visit, number, now).await?;
+        let renewed = self.login.sessions().renew(store, &visitor.session, now).await?;
+        let Some((session, token)) = renewed else { return Ok(PasswordChanged::Wrong) };
         let lives = self.feed.with_current(|known| session.is_live(known)).map_err(Unavailable::from)?;
         Ok(match lives {
             true => PasswordChanged::Changed(Box::new(LoggedIn { user, session, token })),
@@ -110,12 +108,13 @@ impl Login {
     }
 }
 
-/// Replaces a password and ends the user's login sessions, in one transaction; `None` if the user is not as they were
+/// Replaces a password and ends the user's other login sessions, in one transaction; `None` if the user is not as they were
 /// when the current password was compared.
 async fn replace(
     conn: &mut Connection,
     before: &User,
     password: PasswordHash,
+    spared: GrantId,
     now: Timestamp,
 ) -> Result<Option<ChangeNumber>, SqlError> {
     lock_sequence(conn).await?;
@@ -126,7 +125,8 @@ async fn replace(
     let password_changed_at = Some(now);
     let password = Some(password);
     users::update(conn, &User { password, password_changed_at, must_change_password: false, ..user }).await?;
-    let changes = [Change::Killed(KillScope::LoginSessionsOf(id.clone())), Change::UserChanged(id)];
+    let kill = KillScope::other_login_sessions(id.clone(), spared);
+    let changes = [Change::Killed(kill), Change::UserChanged(id)];
     let entries = changes.map(|change| Entry { change, actor: actor.clone(), reason: None });
     Ok(record_in(conn, entries.into(), now).await?.into_iter().max())
 }

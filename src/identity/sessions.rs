@@ -23,6 +23,9 @@ use crate::grants::{EncodedRecord, GrantStore, StoreError};
 /// That a session was seen is written down no more often than once in this part of its idle lifetime.
 const SEEN_PARTS: u32 = 20;
 
+/// How often a token is renewed when others change the session at the same time.
+const RACES: usize = 20;
+
 /// How long a login session lives.
 #[derive(Clone, Copy, Debug)]
 pub struct Lifetimes {
@@ -152,6 +155,35 @@ impl LoginSessions {
         // Whoever came first has seen it too; and what was ended meanwhile stays ended.
         store.compare_and_swap(*id, encoded, &seen.encode(), seen.expires_at()).await?;
         Ok(())
+    }
+
+    /// Gives a session whose user proved who they are once more another token: the one before is no way in. `None` if it
+    /// was ended meanwhile.
+    ///
+    /// # Errors
+    /// When the store did not confirm, or there are no random bytes.
+    pub async fn renew(
+        &self,
+        store: &dyn GrantStore,
+        session: &LoginSession,
+        now: Timestamp,
+    ) -> Result<Option<(LoginSession, PlainToken)>, Unavailable> {
+        let id = session.id;
+        let token = PlainToken::generate(TokenKind::LoginSession, id, &self.keys, self.entropy.as_ref())?;
+        // Whoever sees the session at the same time changes its record.
+        for _ in 0..RACES {
+            let Some(found) = store.load(id).await? else { return Ok(None) };
+            let Some(LoginSession { record, encoded, .. }) = LoginSession::at(id, found, now)? else {
+                return Ok(None);
+            };
+            let record =
+                LoginSessionRecord { digest: token.digest(), created_at: now, last_seen: now, ..record };
+            let renewed = record.encode();
+            if store.compare_and_swap(id, &encoded, &renewed, record.expires_at()).await? {
+                return Ok(Some((LoginSession { id, record, encoded: renewed }, token)));
+            }
+        }
+        Err(StoreError::new("a login session is changed faster than it can be read").into())
     }
 
     /// A user's sessions that have not ended by time, the newest first.

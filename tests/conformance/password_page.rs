@@ -31,6 +31,7 @@ fn r4_another_password_logs_out_everywhere_else() {
         let ((mut here, _), (mut elsewhere, _)) =
             (house.logged_in(&house.mira), house.logged_in(&house.mira));
         let tokens = house.give(&mut elsewhere, &house.mira);
+        let kept = house.give(&mut here, &house.mira);
         let before = here.clone();
         let page = house.password_page(&mut here);
         let fields = typed(&house.mira.password, NEW, NEW);
@@ -38,7 +39,7 @@ fn r4_another_password_logs_out_everywhere_else() {
         assert_eq!(account.address, "/account?done=password");
         assert!(account.response.text().contains("Your password is changed"));
         assert!(house.is_logged_in(&here) && !house.is_logged_in(&elsewhere));
-        assert!(!house.are_live(&tokens));
+        assert!(!house.are_live(&tokens) && house.are_live(&kept));
         // The cookie is another, and the one from before is no way in.
         assert_ne!(here.cookies[SESSION], before.cookies[SESSION]);
         assert!(!house.is_logged_in(&before));

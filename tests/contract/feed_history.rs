@@ -21,6 +21,7 @@ cases!(Kind: postgres = Postgres, sqlite = Sqlite => {
     the_head_and_every_hash_can_be_asked_for,
     purging_keeps_what_is_young_and_every_revocation_that_still_counts,
     the_end_of_a_login_session_is_kept_as_long_as_anything_of_it_may_live,
+    a_kill_that_spares_one_session_is_kept_until_the_newest_of_it_has_nothing_to_reach,
     purging_stops_before_what_a_replica_has_not_applied,
     purging_again_never_moves_the_mark_back,
     a_purged_grant_revoked_again_gets_a_new_number,
@@ -117,6 +118,31 @@ async fn the_end_of_a_login_session_is_kept_as_long_as_anything_of_it_may_live(k
     let bonds = Bonds { subject: Some(&user), session: Some(new_id()), client: None };
     let loaded = feed.load().await.unwrap();
     assert!(!loaded.is_live(&new_id(), &bonds, number(2)), "no other kill is ever forgotten");
+}
+
+async fn a_kill_that_spares_one_session_is_kept_until_the_newest_of_it_has_nothing_to_reach(kind: Kind) {
+    let sql = Sql::fresh(kind).await;
+    let feed = sql.feed();
+    let (user, spared) = (UserId::parse("usr_1").unwrap(), new_id());
+    let kill = |days: u32| {
+        let ends_at = Some(sql.clock.now() + days * DAY);
+        killed(KillScope::OtherLoginSessionsOf { user: user.clone(), spared, ends_at })
+    };
+    let reaches = async |session, born| {
+        let bonds = Bonds::of_session(session, &user);
+        !feed.load().await.unwrap().is_live(&session, &bonds, number(born))
+    };
+    record(&feed, kill(1)).await;
+    record(&feed, kill(4)).await;
+    // By the end of the first it would be forgotten now.
+    sql.clock.advance(3 * DAY);
+    feed.purge(DAY).await.unwrap();
+    assert!(reaches(new_id(), 1).await && !reaches(new_id(), 2).await && !reaches(spared, 0).await);
+    sql.clock.advance(3 * DAY);
+    feed.purge(DAY).await.unwrap();
+    let left = "(SELECT count(*) FROM kills)::text";
+    assert_eq!(sql.ask("(SELECT CAST(count(*) AS TEXT) FROM kills)", left).await.as_deref(), Some("0"));
+    assert!(!reaches(new_id(), 0).await);
 }
 
 async fn purging_stops_before_what_a_replica_has_not_applied(kind: Kind) {

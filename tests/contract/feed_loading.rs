@@ -79,12 +79,13 @@ impl Ties {
     fn any_kill(&self, dice: &mut Dice) -> KillScope {
         let mut below = |bound| usize::try_from(dice.below(bound)).unwrap();
         let (client, user) = (self.clients[below(3)].clone(), self.users[below(2)].clone());
-        match below(6) {
+        match below(7) {
             0 => KillScope::Everything,
             1 => KillScope::Client(client),
             2 => KillScope::Subject(user),
             3 => KillScope::login_session(self.sessions[below(2)]),
             4 => KillScope::LoginSessionsOf(user),
+            5 => KillScope::other_login_sessions(user, self.sessions[below(2)]),
             _ => KillScope::Consent(user, client),
         }
     }

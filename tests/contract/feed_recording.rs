@@ -80,6 +80,11 @@ async fn every_kind_of_change_comes_back_as_it_was_recorded(kind: Kind) {
         Change::Killed(KillScope::Subject(user.clone())),
         Change::Killed(KillScope::LoginSession { session: new_id(), ends_at: Some(sql.clock.now()) }),
         Change::Killed(KillScope::LoginSessionsOf(user.clone())),
+        Change::Killed(KillScope::OtherLoginSessionsOf {
+            user: user.clone(),
+            spared: new_id(),
+            ends_at: Some(sql.clock.now()),
+        }),
         Change::Killed(KillScope::Consent(user.clone(), client("app"))),
         Change::UserChanged(user),
         Change::RoleChanged(RoleName::parse("Note editors").unwrap()),

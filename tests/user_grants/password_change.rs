@@ -54,19 +54,29 @@ async fn another_password_ends_all_other_sessions_and_this_browser_stays_logged_
     let tokens = world.give(&stranger, &app).await;
     let here = world.log_in(PASSWORD).await.unwrap();
     let visitor = world.visitor(&here).await.unwrap();
+    let kept = world.give(&visitor, &app).await;
     let PasswordChanged::Changed(logged_in) = world.change(&visitor, PASSWORD, NEW).await else {
         panic!("not changed")
     };
     assert!(world.visitor(&elsewhere).await.is_none());
     assert!(!world.is_active(access(&tokens)).await);
+    // What was given in this browser goes on, and so does the session.
+    assert!(world.is_active(access(&kept)).await);
     let goes_on = world.visitor(&logged_in).await.unwrap();
-    assert_eq!((&goes_on.user.id, goes_on.session.id), (&visitor.user.id, logged_in.session.id));
+    assert_eq!((&goes_on.user.id, goes_on.session.id), (&visitor.user.id, visitor.session.id));
+    assert_eq!(logged_in.session.id, visitor.session.id);
     assert_eq!(goes_on.session.record.browser, "Firefox on Linux");
     // The cookie from before is no way in.
     assert_ne!(logged_in.token.expose(), here.token.expose());
     assert!(world.visitor(&here).await.is_none());
     assert!(world.log_in(PASSWORD).await.is_none());
     assert!(world.log_in(NEW).await.is_some());
+    // Once more, from elsewhere: now it is this one that ends.
+    let other = world.log_in(NEW).await.unwrap();
+    let other = world.visitor(&other).await.unwrap();
+    let again = world.change(&other, NEW, "one more horse battery staple").await;
+    assert!(matches!(again, PasswordChanged::Changed(_)), "{again:?}");
+    assert!(world.visitor(&logged_in).await.is_none() && !world.is_active(access(&kept)).await);
 }
 
 async fn the_current_password_is_needed_and_its_failures_are_counted(kind: Kind) {

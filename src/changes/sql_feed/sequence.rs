@@ -137,22 +137,28 @@ pub(super) async fn insert(conn: &mut Connection, recorded: &[RecordedChange]) -
     Ok(())
 }
 
-/// Records the newest kill of a set. Of a kill that has an end the first end stands, as it does in
-/// memory: nothing of it was made since.
+/// Records the newest kill of a set. Of a login session's the first end stands, as it does in memory: nothing of it was
+/// made since.
 async fn raise(conn: &mut Connection, killed: &KillScope, number: ChangeNumber) -> Result<(), SqlError> {
     let (scope, target) = killed.columns();
     let at = stored(number)?;
-    let query = diesel::insert_into(kills::table)
+    let ends_at = killed.ends_at().map(Timestamp::unix_seconds);
+    let insert = diesel::insert_into(kills::table)
         .values((
             kills::scope.eq(scope),
             kills::target.eq(target),
             kills::number.eq(at),
-            kills::ends_at.eq(killed.ends_at().map(Timestamp::unix_seconds)),
+            kills::ends_at.eq(ends_at),
         ))
         .on_conflict((kills::scope, kills::target))
-        .do_update()
-        .set(kills::number.eq(at));
-    on!(conn, c => query.execute(c).await)?;
+        .do_update();
+    if let KillScope::LoginSession { .. } = killed {
+        let query = insert.set(kills::number.eq(at));
+        on!(conn, c => query.execute(c).await)?;
+    } else {
+        let query = insert.set((kills::number.eq(at), kills::ends_at.eq(ends_at)));
+        on!(conn, c => query.execute(c).await)?;
+    }
     Ok(())
 }
 
