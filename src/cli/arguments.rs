@@ -32,7 +32,7 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Try it: embedded stores, a demonstration client, and commands to paste
+    /// Try it: embedded stores, a page that walks through a login, and commands to paste
     Quickstart,
     /// Run the server
     Serve,
