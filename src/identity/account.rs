@@ -8,7 +8,7 @@ use super::{Identity, Unavailable, Visitor};
 use crate::changes::{Actor, Change, Entry, KillScope};
 use crate::directory::{Consent, Snapshot, consents};
 use crate::domain::clock::Timestamp;
-use crate::domain::identifier::{ClientId, GrantId};
+use crate::domain::identifier::{ClientId, GrantId, UserId};
 use crate::domain::scope::Scope;
 use crate::grants::index::{self, Listing};
 use crate::grants::{GrantRecord, StoreError};
@@ -98,7 +98,10 @@ impl Identity {
     /// # Errors
     /// When that is not known to be so; the end may have been recorded, and asking again is safe.
     pub async fn log_out_everywhere(&self, visitor: &Visitor) -> Result<(), Unavailable> {
-        let user = &visitor.user.id;
+        self.end_sessions_of(&visitor.user.id).await
+    }
+
+    pub(super) async fn end_sessions_of(&self, user: &UserId) -> Result<(), Unavailable> {
         let change = Change::Killed(KillScope::LoginSessionsOf(user.clone()));
         self.record(Entry { change, actor: Actor::user(user), reason: None }).await
     }

@@ -58,6 +58,23 @@ impl Identity {
         .await?
     }
 
+    /// Logs out whoever a cookie belongs to, with all that was given in the session: of this one, or of all of theirs.
+    ///
+    /// # Errors
+    /// When it is not known to have ended everywhere; the end may have been recorded, and asking again is safe.
+    pub async fn log_out(&self, cookie: &[u8], everywhere: bool) -> Result<(), Unavailable> {
+        let (store, now) = (self.grants.as_ref(), self.feed.clock().now());
+        let found = within(self.login.sessions().find(store, cookie, now)).await??;
+        let Some(session) = found else { return Ok(()) };
+        // One that has ended may do nothing to others; but that it has may not be known everywhere, and whoever asks
+        // again has to wait for it.
+        let lives = self.feed.with_current(|known| session.is_live(known))?;
+        match everywhere && lives {
+            true => self.end_sessions_of(&session.record.subject).await,
+            false => self.end_session(&session).await,
+        }
+    }
+
     /// Ends a login session and all that was given in it. It has ended everywhere when this returns.
     ///
     /// # Errors

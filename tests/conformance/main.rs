@@ -17,6 +17,7 @@
 mod support;
 
 mod account;
+mod account_unavailable;
 mod account_world;
 mod code_flow;
 mod coverage;

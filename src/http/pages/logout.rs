@@ -58,13 +58,8 @@ pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerStat
             Some("everywhere") => true,
             _ => return Err(NOWHERE.into()),
         };
-        // Whoever is not logged in any more wants nothing else.
-        if let Some(visitor) = visitor(&state, &request).await? {
-            match everywhere {
-                true => state.identity.log_out_everywhere(&visitor).await?,
-                false => state.identity.end_session(&visitor.session).await?,
-            }
-        }
+        let cookie = cookies::read(&request, cookies::SESSION).unwrap_or_default();
+        state.identity.log_out(cookie, everywhere).await?;
         let base = Site::new(&state.server.settings().issuer).base();
         let mut response = render::redirect(&format!("{base}/logout"))?;
         cookies::set(&mut response, cookies::SESSION, "", Some(Duration::ZERO))?;
