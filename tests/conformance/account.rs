@@ -1,7 +1,8 @@
 //! The account and logout pages: what people see of their own, and that what they end has ended everywhere.
 
 use crate::account_world::{House, SESSION, buttons, hidden, sent};
-use crate::support::browser::Browser;
+use crate::support::browser::{Browser, filled};
+use crate::support::deployment::Plan;
 use crate::support::http::Request;
 
 #[test]
@@ -229,16 +230,33 @@ fn r4_an_admin_ends_every_login_of_a_user() {
 #[test]
 fn x30_an_address_that_the_client_claims_is_not_shown() {
     let house = House::embedded();
-    let (mut here, _) = house.logged_in(&house.mira);
+    let text = logged_in_with(&house, &["203.0.113.77"]);
+    assert!(text.contains("Firefox on Linux") && text.contains("from 127.0.0.1"), "{text}");
+    assert!(!text.contains("203.0.113.77"), "{text}");
+}
+
+#[test]
+fn x30_the_address_that_a_trusted_proxy_saw_is_shown() {
+    let plan = Plan::embedded().env("SYMBOLON_TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8");
+    let house = House::of(plan.start());
+    // What the client wrote stands before what the proxies in front saw.
+    for headers in [&["203.0.113.77, 192.0.2.44, 10.0.0.2"][..], &["203.0.113.77", "192.0.2.44"]] {
+        let text = logged_in_with(&house, headers);
+        assert!(text.contains("from 192.0.2.44") && !text.contains("203.0.113.77"), "{text}");
+    }
+}
+
+/// The account page of somebody who logged in with these headers.
+fn logged_in_with(house: &House, forwarded_for: &[&str]) -> String {
     let server = house.server();
-    let mut claimant = Browser::new();
-    let login = claimant.open(server, "/login").page();
-    let (name, password) = (house.mira.name.as_str(), house.mira.password.as_str());
-    let request =
-        crate::support::browser::filled(server, &login, &[("username", name), ("password", password)], None);
-    let request = request.header("x-forwarded-for", "203.0.113.77").header("forwarded", "for=203.0.113.77");
-    let request = request.header("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0");
-    assert_eq!(claimant.send(request).status, 303);
-    let text = house.account(&mut here).response.text();
-    assert!(text.contains("Firefox on Linux") && !text.contains("203.0.113.77"), "{text}");
+    let mut browser = Browser::new();
+    let login = browser.open(server, "/login").page();
+    let typed = [("username", house.mira.name.as_str()), ("password", &house.mira.password)];
+    let request = forwarded_for
+        .iter()
+        .fold(filled(server, &login, &typed, None), |request, value| request.header("x-forwarded-for", value))
+        .header("forwarded", "for=203.0.113.77")
+        .header("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0");
+    assert_eq!(browser.send(request).status, 303);
+    house.account(&mut browser).response.text()
 }
