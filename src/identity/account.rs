@@ -93,14 +93,7 @@ impl Identity {
         }
     }
 
-    /// Ends every login session of the visitor, and all that was given in them.
-    ///
-    /// # Errors
-    /// When that is not known to be so; the end may have been recorded, and asking again is safe.
-    pub async fn log_out_everywhere(&self, visitor: &Visitor) -> Result<(), Unavailable> {
-        self.end_sessions_of(&visitor.user.id).await
-    }
-
+    /// Ends every login session of a user, and all that was given in them.
     pub(super) async fn end_sessions_of(&self, user: &UserId) -> Result<(), Unavailable> {
         let change = Change::Killed(KillScope::LoginSessionsOf(user.clone()));
         self.record(Entry { change, actor: Actor::user(user), reason: None }).await
