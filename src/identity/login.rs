@@ -116,12 +116,13 @@ impl Login {
         let kept = user.as_ref().and_then(|user| user.password.clone());
         let kept = kept.filter(|_| matches!(admission, Admission::Admitted(_)));
         let verified = turn.verify(password, kept).await?;
-        drop(turn);
         let (Some(user), Admission::Admitted(attempt)) = (user, admission) else { return Ok(None) };
         if matches!(verified, Verified::Wrong) || !user.enabled {
             return Ok(None);
         }
         self.throttle.succeeded(store, attempt).await?;
+        // Not before: an attempt that has yet to be taken back makes others wait.
+        drop(turn);
         if let Verified::Outdated(newer) = verified {
             self.renew_hash(&user, newer).await?;
         }
