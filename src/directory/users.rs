@@ -160,6 +160,19 @@ pub async fn update(conn: &mut Connection, user: &User) -> Result<(), SqlError> 
     }
 }
 
+/// Keeps another hash of the same password, unless the password was changed since `before` was read: one statement and
+/// one column, so that whatever else is changed at the same time stands.
+///
+/// # Errors
+/// When SQL fails.
+pub async fn renew_hash(conn: &mut Connection, before: &User, newer: &PasswordHash) -> Result<(), SqlError> {
+    let older = before.password.as_ref().map(PasswordHash::expose);
+    let same = users::table.find(before.id.as_str()).filter(users::password_hash.eq(older));
+    let query = diesel::update(same).set(users::password_hash.eq(newer.expose()));
+    on!(conn, c => query.execute(c).await)?;
+    Ok(())
+}
+
 /// Deletes a user with all that they were given.
 ///
 /// # Errors

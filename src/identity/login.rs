@@ -137,23 +137,11 @@ impl Login {
         found.await
     }
 
-    /// Keeps the newer hash of the same password, unless the password was changed meanwhile.
     async fn renew_hash(&self, user: &User, newer: PasswordHash) -> Result<(), SqlError> {
-        let (id, changed_at) = (user.id.clone(), user.password_changed_at);
-        let older = user.password.clone();
-        let renewed = self.database.write(move |conn| {
-            Box::pin(async move {
-                let text = |hash: &Option<PasswordHash>| hash.as_ref().map(|hash| hash.expose().to_owned());
-                match users::find(conn, &id).await? {
-                    Some(user)
-                        if user.password_changed_at == changed_at && text(&user.password) == text(&older) =>
-                    {
-                        users::update(conn, &User { password: Some(newer), ..user }).await
-                    }
-                    _ => Ok(()),
-                }
-            })
-        });
+        let before = user.clone();
+        let renewed = self
+            .database
+            .write(move |conn| Box::pin(async move { users::renew_hash(conn, &before, &newer).await }));
         renewed.await
     }
 }

@@ -29,6 +29,8 @@ use crate::stores::{self, Store};
 const PASSWORD: &str = "correct horse battery staple";
 const THREADS: usize = 2;
 const BORN: ChangeNumber = ChangeNumber::new(7);
+/// Of "password": the example of the reference implementation's manual.
+const OUTDATED: &str = "$argon2i$v=19$m=65536,t=2,p=4$c29tZXNhbHQ$RdescudvJCsgt3ub+b+dWRWJTmaaJObG";
 
 cases!(Kind: postgres = Postgres, sqlite = Sqlite => {
     x6_nobody_but_an_enabled_user_with_the_right_password_is_logged_in,
@@ -36,6 +38,7 @@ cases!(Kind: postgres = Postgres, sqlite = Sqlite => {
     x7_many_who_log_in_at_once_are_all_let_in_however_slow_the_store_is,
     x11_each_login_is_a_session_of_its_own,
     an_outdated_hash_is_renewed_at_a_login,
+    a_hash_that_is_renewed_brings_back_nothing_that_was_changed_meanwhile,
 });
 
 struct Scene {
@@ -201,9 +204,7 @@ async fn x11_each_login_is_a_session_of_its_own(kind: Kind) {
 
 async fn an_outdated_hash_is_renewed_at_a_login(kind: Kind) {
     let scene = Scene::fresh(kind).await;
-    // The example of the reference implementation's manual.
-    let older = "$argon2i$v=19$m=65536,t=2,p=4$c29tZXNhbHQ$RdescudvJCsgt3ub+b+dWRWJTmaaJObG";
-    scene.make("mira", Some(PasswordHash::from_stored(older.to_owned()))).await;
+    scene.make("mira", Some(PasswordHash::from_stored(OUTDATED.to_owned()))).await;
     assert!(scene.log_in("mira", "another password", HOME).await.is_none());
     let kept = async || {
         let name = LoginName::parse("mira").unwrap();
@@ -213,9 +214,34 @@ async fn an_outdated_hash_is_renewed_at_a_login(kind: Kind) {
             .read(move |conn| Box::pin(async move { users::find_by_name(conn, &name).await }));
         read.await.unwrap().unwrap().password.unwrap().expose().to_owned()
     };
-    assert_eq!(kept().await, older);
+    assert_eq!(kept().await, OUTDATED);
     for _ in 0..2 {
         assert!(scene.log_in("mira", "password", HOME).await.is_some());
         assert!(kept().await.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
     }
+}
+
+async fn a_hash_that_is_renewed_brings_back_nothing_that_was_changed_meanwhile(kind: Kind) {
+    let scene = Scene::fresh(kind).await;
+    scene.make("mira", Some(PasswordHash::from_stored(OUTDATED.to_owned()))).await;
+    // Until the login waits for this very transaction; SQLite lets no other write begin before it is over.
+    let and_wait = match kind {
+        Kind::Postgres => {
+            "DO $$ BEGIN FOR look IN 1..500 LOOP \
+             EXIT WHEN EXISTS (SELECT FROM pg_locks WHERE NOT granted AND transactionid = pg_current_xact_id()::xid); \
+             PERFORM pg_sleep(0.01); END LOOP; END $$"
+        }
+        Kind::Sqlite => "",
+    };
+    let another =
+        scene.passwords.hash_new(Password::parse(PASSWORD).unwrap(), "mira").await.unwrap().unwrap();
+    let change = format!(
+        "UPDATE users SET enabled = false, must_change_password = true, password_hash = '{}';",
+        another.expose()
+    );
+    let changing = scene.sql.tamper(format!("{change} {and_wait}"));
+    let (_, _) = tokio::join!(changing, scene.log_in("mira", "password", HOME));
+    let mira = admin(&scene.sql).user("mira").await.unwrap().user;
+    assert!(!mira.enabled && mira.must_change_password);
+    assert_eq!(mira.password.unwrap().expose(), another.expose());
 }
