@@ -363,6 +363,29 @@ fn x12_a_decision_is_of_one_session_about_one_request() {
     }
 }
 
+/// A request that names no scope asks for all that the client is registered for: on the page, and not when it is sent.
+#[test]
+fn x20_nobody_allows_more_than_they_were_shown() {
+    let house = House::new();
+    let (server, deployment) = (house.server(), &house.deployment);
+    let app = deployment.app("narrow", "notes:read", &[]);
+    let ask = app.ask();
+    let (mut browser, before) = house.consent(&ask);
+    deployment.cli(&["client", "update", &app.client.id, "--scope", "notes:read notes:write"]).success();
+    let allow = Some(("decision", "allow"));
+    foreign(&browser.submit(server, &before, &[], allow).page().response);
+    // Nor may another resource server see what was allowed at the ones that were shown.
+    let before = browser.open(server, &ask.address()).page();
+    assert_eq!(before.path(), "/consent");
+    let further = deployment.resource_server("further", "https://further.example", "notes:read");
+    foreign(&browser.submit(server, &before, &[], allow).page().response);
+    let now = browser.open(server, &ask.address()).page();
+    let answer = browser.submit(server, &now, &[], allow).left();
+    let tokens = app.redeem(server, &ask, &answer);
+    assert_eq!(tokens.scope, "notes:read notes:write");
+    assert!(further.introspect(server, &tokens.access).active());
+}
+
 /// There is no address to go on to that somebody could have written into a link.
 #[test]
 fn x15_a_login_leads_to_its_request_or_to_ones_own_account_and_nowhere_else() {

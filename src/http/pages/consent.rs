@@ -16,6 +16,7 @@ use super::error::PageError;
 use super::forms::{self, Purpose, require_own_page};
 use super::render::{self, FormsLead, Site};
 use super::{approve, cookies, to_login, to_new_password, visitor};
+use crate::domain::identifier::ResourceServerId;
 use crate::domain::scope::Scope;
 use crate::identity::Visitor;
 use crate::oauth::OAuthError;
@@ -65,7 +66,8 @@ pub async fn get(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> H
         transport::require_confidential(&request)?;
         let carried = Carried::of_query(&request)?;
         let proof = Carried::proof_of_query(&request).unwrap_or_default();
-        match pending(&state, &request, &carried, &proof).await? {
+        let asked = carried.read(&state.server)?.ok_or(NOTHING_ASKED)?;
+        match pending(&state, &request, &carried, asked, &proof).await? {
             Pending::Decision(asked, visitor) => show(&state, &request, &carried, &asked, &visitor, proof),
             Pending::Elsewhere(redirect) => Ok(redirect),
         }
@@ -79,11 +81,12 @@ pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerStat
         require_own_page(&request, &state.server.settings().issuer)?;
         let carried = Carried::of_field(&form)?;
         let seal = form.text(forms::FIELD).unwrap_or_default();
-        if !state.forms.is_sealed(Purpose::Consent, &facts(&request, &carried), seal) {
+        let asked = carried.read(&state.server)?.ok_or(NOTHING_ASKED)?;
+        if !state.forms.is_sealed(Purpose::Consent, &facts(&request, &carried, &shown(&asked)), seal) {
             return Err(PageError::Foreign);
         }
         let proof = form.text(carried::PROOF).unwrap_or_default();
-        let (asked, visitor) = match pending(&state, &request, &carried, proof).await? {
+        let (asked, visitor) = match pending(&state, &request, &carried, asked, proof).await? {
             Pending::Decision(asked, visitor) => (asked, visitor),
             Pending::Elsewhere(redirect) => return Ok(redirect),
         };
@@ -106,9 +109,9 @@ async fn pending(
     state: &WorkerState,
     request: &HttpRequest,
     carried: &Carried,
+    asked: AuthorizationRequest,
     proof: &str,
 ) -> Result<Pending, PageError> {
-    let asked = carried.read(&state.server)?.ok_or(NOTHING_ASKED)?;
     let visitor = visitor(state, request).await?;
     let present = visitor.as_ref().map(|visitor| carried.presence(&state.forms, visitor, Some(proof)));
     // Whoever is here is asked, whatever they allowed before.
@@ -123,9 +126,17 @@ async fn pending(
     }
 }
 
-/// The decision is this session's, about this request.
-fn facts<'f>(request: &'f HttpRequest, carried: &'f Carried) -> [&'f [u8]; 2] {
-    [cookies::read(request, cookies::SESSION).unwrap_or_default(), carried.query().as_bytes()]
+/// The decision is this session's, about this request and what it came to.
+fn facts<'f>(request: &'f HttpRequest, carried: &'f Carried, shown: &'f str) -> [&'f [u8]; 3] {
+    let session = cookies::read(request, cookies::SESSION).unwrap_or_default();
+    [session, carried.query().as_bytes(), shown.as_bytes()]
+}
+
+/// What is decided about. A request that names no scope or no resource comes to more when the client or a resource
+/// server is given more, and nobody allows what they were not shown.
+fn shown(asked: &AuthorizationRequest) -> String {
+    let audience: Vec<_> = asked.audience.iter().map(ResourceServerId::as_str).collect();
+    format!("{}\n{}", asked.scope, audience.join(" "))
 }
 
 fn show(
@@ -146,7 +157,7 @@ fn show(
         lasts: in_words(state.server.lasts(asked)),
         back_to: back_to(asked.redirect_uri.as_str()),
         is_claimable: asked.client.credentials.is_none() && asked.redirect_uri.is_claimable(),
-        csrf: state.forms.seal(Purpose::Consent, &facts(request, carried)),
+        csrf: state.forms.seal(Purpose::Consent, &facts(request, carried, &shown(asked))),
         request: carried.field(),
         proof,
         query: carried.query(),

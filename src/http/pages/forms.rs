@@ -27,7 +27,7 @@ pub enum Purpose {
     LogIn,
     /// That somebody logged in for this very request: a login session and the request.
     LoggedIn,
-    /// The decision about a request: a session token and the request.
+    /// The decision about a request: a session token, the request, and what was shown of it.
     Consent,
     /// What ends something of one's own account: a session token.
     Account,
