@@ -5,7 +5,9 @@
 //! to wait is not counted, so that asking in vain prolongs nothing.
 //!
 //! Strangers must not make an account wait for its owner: an address from which somebody logged in to the account
-//! before has a count of its own for it, and is not asked for the one that all strangers share.
+//! before has a count of its own for it, and is not asked for the one that all strangers share. Nor do those who share
+//! an address with its owner: what they get wrong there counts for accounts that are known there only when it is at
+//! such accounts, of which far more is free.
 //!
 //! **An attempt is counted before it is made** and taken back if it succeeds. Otherwise all of many parallel guesses
 //! would pass before the first is counted. So few should be under way at a time: take a turn at hashing first.
@@ -52,6 +54,10 @@ const PAIR: Limit = Limit { kept: Duration::from_secs(90 * 86_400), ..ACCOUNT };
 /// Many people may share an address, and mistype.
 const ADDRESS: Limit = Limit { free: 50, memory: HOUR, kept: HOUR, ..ACCOUNT };
 
+/// All accounts from an address that knows them. Each has a count of its own there; this one is for whoever goes
+/// through all of them with a password that somebody might have.
+const KNOWN: Limit = Limit { free: 500, ..ADDRESS };
+
 /// How often a count is tried when others change it at the same time. Each time another attempt was counted, so the
 /// free ones are used up long before.
 const RACES: u32 = 200;
@@ -73,6 +79,15 @@ pub struct Attempt {
     counters: Counters,
     /// The count of this account that the attempt stands in.
     of_account: GrantId,
+    /// Those of its address.
+    of_address: Counted,
+}
+
+/// In which counts of its address an attempt stands.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
+    address: bool,
+    known: bool,
 }
 
 /// Where the failures of an attempt are counted.
@@ -86,6 +101,8 @@ struct Counters {
 #[derive(Clone, Copy, Debug)]
 struct OfAddress {
     address: GrantId,
+    /// Of accounts that are known there.
+    known: GrantId,
     /// Of this account from this address.
     pair: GrantId,
 }
@@ -113,22 +130,27 @@ impl Throttle {
         address: Option<IpAddr>,
     ) -> Result<Admission, StoreError> {
         let counters = self.counters(account, address);
-        let (of_account, limit) = match counters.of_address {
-            Some(OfAddress { address, pair }) => {
-                if let Some(after) = self.count(store, address, &ADDRESS).await? {
-                    return Ok(Admission::Later { after });
-                }
-                let is_known = store.load(pair).await?.is_some();
-                if is_known { (pair, PAIR) } else { (counters.account, ACCOUNT) }
+        let (mut counted, mut is_known) = (Counted::default(), false);
+        if let Some(OfAddress { address, known, pair }) = counters.of_address {
+            is_known = store.load(pair).await?.is_some();
+            // Counted alike whether the account is known there or not: nobody shall find out which it is.
+            let wait = self.count(store, address, &ADDRESS).await?;
+            counted.address = wait.is_none();
+            let wait = if is_known { self.count(store, known, &KNOWN).await? } else { wait };
+            counted.known = is_known && wait.is_none();
+            if let Some(after) = wait {
+                self.take_back_of_address(store, &counters, counted).await?;
+                return Ok(Admission::Later { after });
             }
-            None => (counters.account, ACCOUNT),
+        }
+        let (of_account, limit) = match counters.of_address {
+            Some(OfAddress { pair, .. }) if is_known => (pair, PAIR),
+            _ => (counters.account, ACCOUNT),
         };
         match self.count(store, of_account, &limit).await? {
-            None => Ok(Admission::Admitted(Attempt { counters, of_account })),
+            None => Ok(Admission::Admitted(Attempt { counters, of_account, of_address: counted })),
             Some(after) => {
-                if let Some(OfAddress { address, .. }) = counters.of_address {
-                    self.take_back(store, address, &ADDRESS).await?;
-                }
+                self.take_back_of_address(store, &counters, counted).await?;
                 Ok(Admission::Later { after })
             }
         }
@@ -141,12 +163,28 @@ impl Throttle {
     /// # Errors
     /// When the store cannot be asked; then the attempt stays counted.
     pub async fn succeeded(&self, store: &dyn GrantStore, attempt: Attempt) -> Result<(), StoreError> {
-        let Attempt { counters, of_account } = attempt;
+        let Attempt { counters, of_account, of_address } = attempt;
         store.remove(of_account).await?;
-        if let Some(OfAddress { address, pair }) = counters.of_address {
-            self.take_back(store, address, &ADDRESS).await?;
+        self.take_back_of_address(store, &counters, of_address).await?;
+        if let Some(OfAddress { pair, .. }) = counters.of_address {
             let known = FailureRecord { count: 0, last: self.clock.unix_millis() };
             store.insert(pair, &known.encode(), self.clock.now() + PAIR.kept).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_back_of_address(
+        &self,
+        store: &dyn GrantStore,
+        counters: &Counters,
+        counted: Counted,
+    ) -> Result<(), StoreError> {
+        let Some(OfAddress { address, known, .. }) = counters.of_address else { return Ok(()) };
+        if counted.address {
+            self.take_back(store, address, &ADDRESS).await?;
+        }
+        if counted.known {
+            self.take_back(store, known, &KNOWN).await?;
         }
         Ok(())
     }
@@ -213,6 +251,7 @@ impl Throttle {
             let network = network(address);
             OfAddress {
                 address: self.id(&[b"address", &network]),
+                known: self.id(&[b"known", &network]),
                 pair: self.id(&[b"pair", account, &network]),
             }
         });

@@ -17,6 +17,7 @@ use crate::stores::{Kind, Store};
 /// What an account and an address take before anybody has to wait.
 const FREE_OF_ACCOUNT: usize = 10;
 const FREE_OF_ADDRESS: usize = 50;
+const FREE_OF_KNOWN: usize = 500;
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 const HOME: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
@@ -27,6 +28,8 @@ cases!(Kind: redis = Redis, sqlite = Sqlite => {
     x7_of_200_parallel_guesses_from_an_address_exactly_the_free_ones_are_admitted,
     x7_each_failure_doubles_the_wait_to_a_minute_and_asking_in_vain_prolongs_nothing,
     x7_strangers_make_nobody_wait_at_home,
+    x7_strangers_make_nobody_wait_with_whom_they_share_an_address,
+    x7_whoever_goes_through_the_accounts_that_an_address_knows_has_to_wait,
     x7_strangers_make_nobody_wait_elsewhere_for_longer_than_a_minute,
     x7_a_success_is_no_failure_and_ends_those_of_its_account,
     x7_whoever_has_an_account_cannot_guess_at_others_for_free,
@@ -155,6 +158,39 @@ async fn x7_strangers_make_nobody_wait_at_home(kind: Kind) {
     assert!(scene.fail("mira", HOME).await.is_some());
     // What happened at home did not end what strangers did.
     assert!(scene.fail("mira", ELSEWHERE).await.is_some());
+}
+
+/// An office, say: whoever was there before logs in, whatever somebody there tries on others.
+async fn x7_strangers_make_nobody_wait_with_whom_they_share_an_address(kind: Kind) {
+    let scene = Scene::fresh(kind).await;
+    scene.succeed("mira", HOME).await;
+    let guesses = (0..FREE_OF_ADDRESS + 10).map(|number| format!("user{number}"));
+    let mut admitted = 0;
+    for account in guesses {
+        admitted += usize::from(scene.fail(&account, HOME).await.is_none());
+    }
+    assert_eq!(admitted, FREE_OF_ADDRESS);
+    for _ in 0..3 {
+        scene.succeed("mira", HOME).await;
+    }
+    // What mira got right was given back, and nothing beside it.
+    assert!(scene.fail("noor", HOME).await.is_some());
+}
+
+async fn x7_whoever_goes_through_the_accounts_that_an_address_knows_has_to_wait(kind: Kind) {
+    let scene = Scene::fresh(kind).await;
+    let accounts: Vec<_> =
+        (0..=FREE_OF_KNOWN / FREE_OF_ACCOUNT).map(|number| format!("user{number}")).collect();
+    for account in &accounts {
+        scene.succeed(account, HOME).await;
+    }
+    let mut admitted = 0;
+    for account in &accounts {
+        for _ in 0..FREE_OF_ACCOUNT {
+            admitted += usize::from(scene.fail(account, HOME).await.is_none());
+        }
+    }
+    assert_eq!(admitted, FREE_OF_KNOWN);
 }
 
 async fn x7_strangers_make_nobody_wait_elsewhere_for_longer_than_a_minute(kind: Kind) {
