@@ -5,6 +5,9 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::Unavailable;
 use super::passwords::{PasswordError, Passwords, Verified};
@@ -18,6 +21,12 @@ use crate::domain::position::ChangeNumber;
 use crate::domain::token::PlainToken;
 use crate::grants::GrantStore;
 use crate::sql::{Database, SqlError};
+
+/// How long somebody waits for a turn.
+const WAITING: Duration = Duration::from_millis(1_000);
+/// Within which the password is compared, from the beginning. Less than any request may take: what could not be compared
+/// in time has to be taken back.
+const PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// What somebody typed, and where.
 #[derive(Debug)]
@@ -104,7 +113,8 @@ impl Login {
         born: ChangeNumber,
     ) -> Result<Option<LoggedIn>, LoginFailure> {
         let Credentials { name, password, address, browser } = credentials;
-        let turn = self.passwords.turn().await?;
+        let began = self.clock.boot();
+        let turn = timeout(WAITING, self.passwords.turn()).await.map_err(|_| LoginFailure::Busy)??;
         let name = LoginName::parse(&name).map_err(|_| name);
         // Names that nobody can have are counted too, as they were typed.
         let account = name.as_ref().map_or_else(String::as_str, LoginName::key);
@@ -115,7 +125,12 @@ impl Login {
         let admission = self.throttle.admit(store, account, address).await?;
         let kept = user.as_ref().and_then(|user| user.password.clone());
         let kept = kept.filter(|_| matches!(admission, Admission::Admitted(_)));
-        let verified = turn.verify(password, kept).await?;
+        let left = PATIENCE.saturating_sub(self.clock.boot() - began);
+        let verified = timeout(left, turn.verify(password, kept)).await.unwrap_or(Err(PasswordError::Busy));
+        if let (Err(PasswordError::Busy), Admission::Admitted(attempt)) = (&verified, &admission) {
+            self.throttle.not_made(store, *attempt).await?;
+        }
+        let verified = verified?;
         let (Some(user), Admission::Admitted(attempt)) = (user, admission) else { return Ok(None) };
         if matches!(verified, Verified::Wrong) || !user.enabled {
             return Ok(None);

@@ -173,6 +173,17 @@ impl Throttle {
         Ok(())
     }
 
+    /// The password was not compared after all, and nobody has learnt anything of it: the attempt counts for nothing.
+    ///
+    /// # Errors
+    /// When the store cannot be asked; then the attempt stays counted.
+    pub async fn not_made(&self, store: &dyn GrantStore, attempt: Attempt) -> Result<(), StoreError> {
+        let Attempt { counters, of_account, of_address } = attempt;
+        let limit = if of_account == counters.account { ACCOUNT } else { PAIR };
+        self.take_back(store, of_account, &limit).await?;
+        self.take_back_of_address(store, &counters, of_address).await
+    }
+
     async fn take_back_of_address(
         &self,
         store: &dyn GrantStore,

@@ -16,7 +16,7 @@ use symbolon::domain::password::{Password, PasswordHash};
 use symbolon::domain::position::ChangeNumber;
 use symbolon::domain::token_key::TokenKeys;
 use symbolon::grants::{EncodedRecord, GrantStore, StoreError};
-use symbolon::identity::login::{Credentials, LoggedIn, Login};
+use symbolon::identity::login::{Credentials, LoggedIn, Login, LoginFailure};
 use symbolon::identity::passwords::{PasswordPolicy, Passwords};
 use symbolon::identity::sessions::{Lifetimes, LoginSessions};
 use symbolon::identity::throttle::Throttle;
@@ -133,13 +133,19 @@ impl Scene {
         password: &str,
         address: [u8; 4],
     ) -> Option<LoggedIn> {
-        let credentials = Credentials {
-            name: name.to_owned(),
-            password: Password::parse(password).unwrap(),
-            address: Some(IpAddr::from(address)),
-            browser: "Firefox on Linux".to_owned(),
-        };
-        self.login.log_in(store, credentials, BORN).await.unwrap()
+        loop {
+            let credentials = Credentials {
+                name: name.to_owned(),
+                password: Password::parse(password).unwrap(),
+                address: Some(IpAddr::from(address)),
+                browser: "Firefox on Linux".to_owned(),
+            };
+            match self.login.log_in(store, credentials, BORN).await {
+                // Who is told that too many log in comes again.
+                Err(LoginFailure::Busy) => tokio::time::sleep(Duration::from_millis(10)).await,
+                answer => return answer.unwrap(),
+            }
+        }
     }
 }
 

@@ -32,6 +32,7 @@ cases!(Kind: redis = Redis, sqlite = Sqlite => {
     x7_whoever_goes_through_the_accounts_that_an_address_knows_has_to_wait,
     x7_strangers_make_nobody_wait_elsewhere_for_longer_than_a_minute,
     x7_a_success_is_no_failure_and_ends_those_of_its_account,
+    x7_an_attempt_that_was_not_made_counts_for_nothing,
     x7_whoever_has_an_account_cannot_guess_at_others_for_free,
     x7_failures_are_forgotten_after_a_day,
 });
@@ -219,6 +220,28 @@ async fn x7_a_success_is_no_failure_and_ends_those_of_its_account(kind: Kind) {
             scene.succeed("noor", address).await;
         }
     }
+}
+
+async fn x7_an_attempt_that_was_not_made_counts_for_nothing(kind: Kind) {
+    let scene = Scene::fresh(kind).await;
+    let give_up = async |address| match scene.admit("mira", address).await {
+        Admission::Admitted(attempt) => scene.throttle.not_made(scene.grants(), attempt).await.unwrap(),
+        Admission::Later { after } => panic!("told to wait {after:?}"),
+    };
+    for address in [HOME, None] {
+        for _ in 0..2 * FREE_OF_ADDRESS {
+            give_up(address).await;
+        }
+    }
+    // At home it is another count, from which nothing is taken that was there before.
+    let Admission::Admitted(attempt) = scene.admit("mira", HOME).await else { panic!("told to wait") };
+    scene.throttle.succeeded(scene.grants(), attempt).await.unwrap();
+    for _ in 0..FREE_OF_ACCOUNT {
+        give_up(HOME).await;
+        assert_eq!(scene.fail("mira", HOME).await, None);
+        give_up(ELSEWHERE).await;
+    }
+    assert!(scene.fail("mira", HOME).await.is_some(), "failures count as before");
 }
 
 async fn x7_whoever_has_an_account_cannot_guess_at_others_for_free(kind: Kind) {
