@@ -14,6 +14,7 @@ use crate::baselines;
 use crate::load::{self, Target};
 use crate::support::actors::{Client, ResourceServer, Token};
 use crate::support::deployment::{Deployment, Plan};
+use crate::support::redis::RedisServer;
 
 pub const WORKERS: &str = "2";
 /// Longer than the benchmark runs.
@@ -70,9 +71,7 @@ impl Installation {
 
     /// `used_memory` of Redis, in bytes.
     pub fn redis_memory(&self) -> u64 {
-        let info = self.deployment.redis().command(&["INFO", "memory"]).text();
-        let used = info.lines().find_map(|line| line.strip_prefix("used_memory:")).expect("used_memory");
-        used.trim().parse().expect("a number")
+        used_memory(self.deployment.redis())
     }
 
     /// Introspections of these tokens, of the first replica.
@@ -130,4 +129,11 @@ impl Installation {
         let server = self.deployment.replica(0);
         Target::new(name, server.url(path), vec![server.id()], credentials, bodies)
     }
+}
+
+/// `used_memory` of a Redis, in bytes.
+pub fn used_memory(redis: &RedisServer) -> u64 {
+    let info = redis.command(&["INFO", "memory"]).text();
+    let used = info.lines().find_map(|line| line.strip_prefix("used_memory:")).expect("used_memory");
+    used.trim().parse().expect("a number")
 }

@@ -107,6 +107,31 @@ impl Target {
         target
     }
 
+    /// What a script of its own asks, which finds `files` in `@directory@`, has `@threads@` threads, and prints the
+    /// same line at its end.
+    pub fn scripted(
+        name: &str,
+        url: String,
+        processes: Vec<u32>,
+        script: &str,
+        files: &[(&str, String)],
+    ) -> Self {
+        let target = Self { name: name.to_owned(), url, processes, directory: scratch::directory("wrk") };
+        let place = target.directory.path();
+        let script = script.replace("@directory@", &place.display().to_string());
+        let script = script.replace("@threads@", &THREADS.to_string());
+        fs::write(place.join("load.lua"), script).expect("the script can be written");
+        for (file, text) in files {
+            fs::write(place.join(file), text).expect("what the script reads can be written");
+        }
+        target
+    }
+
+    /// The lines of a file that a script of its own has left.
+    pub fn left(&self, file: &str) -> Vec<String> {
+        lines(&self.directory.path().join(file))
+    }
+
     /// Asks for so long. Any answer that is not 200, and any connection that breaks, ends the benchmark.
     pub fn run(&self, seconds: u64) -> Run {
         self.run_script("load.lua", seconds)

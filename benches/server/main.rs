@@ -18,7 +18,9 @@
 mod baselines;
 mod installation;
 mod load;
+mod logins;
 mod page;
+mod people;
 mod revocations;
 mod rounds;
 #[path = "../../tests/support/mod.rs"]
@@ -46,7 +48,7 @@ pub struct Options {
     /// How many tokens, and revocations, a million is; less for a quick look.
     #[arg(long, default_value_t = 1_000_000)]
     million: usize,
-    /// Only these: throughput, tokens, revocations, start.
+    /// Only these: throughput, tokens, revocations, people, start.
     #[arg(long)]
     only: Vec<String>,
     /// Put the tables into docs/PERFORMANCE.md.
@@ -78,6 +80,10 @@ fn main() -> ExitCode {
     }
     if options.wants("revocations") {
         revocations::measure(&options, &mut budgets);
+    }
+    if options.wants("people") {
+        tables.extend(people::measure(&options, &mut budgets));
+        logins::measure(&options, &mut budgets);
     }
     if options.wants("start") {
         tokens::start(&options, &mut budgets);
