@@ -246,7 +246,7 @@ async fn a_hash_that_is_renewed_brings_back_nothing_that_was_changed_meanwhile(k
         another.expose()
     );
     let changing = scene.sql.tamper(format!("{change} {and_wait}"));
-    let (_, _) = tokio::join!(changing, scene.log_in("mira", "password", HOME));
+    let ((), _) = tokio::join!(changing, scene.log_in("mira", "password", HOME));
     let mira = admin(&scene.sql).user("mira").await.unwrap().user;
     assert!(!mira.enabled && mira.must_change_password);
     assert_eq!(mira.password.unwrap().expose(), another.expose());
