@@ -10,11 +10,11 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::Unavailable;
-use super::passwords::{PasswordError, Passwords, Verified};
+use super::passwords::{PasswordError, Passwords, Turn, Verified};
 use super::sessions::{LoginSession, LoginSessions, Visit};
-use super::throttle::{Admission, Throttle};
+use super::throttle::{Admission, Attempt, Throttle};
 use crate::directory::users::{self, User};
-use crate::domain::clock::Clock;
+use crate::domain::clock::{BootTime, Clock};
 use crate::domain::login_name::LoginName;
 use crate::domain::password::{Password, PasswordHash};
 use crate::domain::position::ChangeNumber;
@@ -27,6 +27,12 @@ const WAITING: Duration = Duration::from_millis(1_000);
 /// Within which the password is compared, from the beginning. Less than any request may take: what could not be compared
 /// in time has to be taken back.
 const PATIENCE: Duration = Duration::from_millis(1_500);
+
+/// A turn at trying a password, until it is dropped.
+pub(super) struct Guess<'p> {
+    turn: Turn<'p>,
+    began: BootTime,
+}
 
 /// What somebody typed, and where.
 #[derive(Debug)]
@@ -113,8 +119,7 @@ impl Login {
         born: ChangeNumber,
     ) -> Result<Option<LoggedIn>, LoginFailure> {
         let Credentials { name, password, address, browser } = credentials;
-        let began = self.clock.boot();
-        let turn = timeout(WAITING, self.passwords.turn()).await.map_err(|_| LoginFailure::Busy)??;
+        let guess = self.turn().await?;
         let name = LoginName::parse(&name).map_err(|_| name);
         // Names that nobody can have are counted too, as they were typed.
         let account = name.as_ref().map_or_else(String::as_str, LoginName::key);
@@ -122,28 +127,52 @@ impl Login {
             Ok(name) => self.find(name.clone()).await?,
             Err(_) => None,
         };
-        let admission = self.throttle.admit(store, account, address).await?;
         let kept = user.as_ref().and_then(|user| user.password.clone());
-        let kept = kept.filter(|_| matches!(admission, Admission::Admitted(_)));
-        let left = PATIENCE.saturating_sub(self.clock.boot() - began);
-        let verified = timeout(left, turn.verify(password, kept)).await.unwrap_or(Err(PasswordError::Busy));
-        if let (Err(PasswordError::Busy), Admission::Admitted(attempt)) = (&verified, &admission) {
-            self.throttle.not_made(store, *attempt).await?;
-        }
-        let verified = verified?;
-        let (Some(user), Admission::Admitted(attempt)) = (user, admission) else { return Ok(None) };
-        if matches!(verified, Verified::Wrong) || !user.enabled {
+        let compared = self.compare(store, &guess, account, address, password, kept).await?;
+        let (Some(user), Some((verified, attempt))) = (user.filter(|user| user.enabled), compared) else {
             return Ok(None);
-        }
+        };
         self.throttle.succeeded(store, attempt).await?;
         // Not before: an attempt that has yet to be taken back makes others wait.
-        drop(turn);
+        drop(guess);
         if let Verified::Outdated(newer) = verified {
             self.renew_hash(&user, newer).await?;
         }
         let visit = Visit { subject: user.id.clone(), address, browser };
         let (session, token) = self.sessions.begin(store, visit, born, self.clock.now()).await?;
         Ok(Some(LoggedIn { user, session, token }))
+    }
+
+    /// Waits for a turn at trying a password.
+    pub(super) async fn turn(&self) -> Result<Guess<'_>, LoginFailure> {
+        let began = self.clock.boot();
+        let turn = timeout(WAITING, self.passwords.turn()).await.map_err(|_| LoginFailure::Busy)??;
+        Ok(Guess { turn, began })
+    }
+
+    /// Compares a password with what is kept of an account's, as a failure until [`Throttle::succeeded`] is told
+    /// otherwise. `None` if it is wrong or nobody may try now, after the same work.
+    pub(super) async fn compare(
+        &self,
+        store: &dyn GrantStore,
+        guess: &Guess<'_>,
+        account: &str,
+        address: Option<IpAddr>,
+        password: Password,
+        kept: Option<PasswordHash>,
+    ) -> Result<Option<(Verified, Attempt)>, LoginFailure> {
+        let admission = self.throttle.admit(store, account, address).await?;
+        let kept = kept.filter(|_| matches!(admission, Admission::Admitted(_)));
+        let left = PATIENCE.saturating_sub(self.clock.boot() - guess.began);
+        let compared = timeout(left, guess.turn.verify(password, kept)).await;
+        let compared = compared.unwrap_or(Err(PasswordError::Busy));
+        if let (Err(PasswordError::Busy), Admission::Admitted(attempt)) = (&compared, &admission) {
+            self.throttle.not_made(store, *attempt).await?;
+        }
+        Ok(match (compared?, admission) {
+            (Verified::Wrong, _) | (_, Admission::Later { .. }) => None,
+            (verified, Admission::Admitted(attempt)) => Some((verified, attempt)),
+        })
     }
 
     async fn find(&self, name: LoginName) -> Result<Option<User>, SqlError> {

@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 
 use super::login::{LoggedIn, Login, LoginFailure};
-use super::passwords::{UnsuitablePassword, Verified};
-use super::throttle::Admission;
+use super::passwords::UnsuitablePassword;
 use super::visitor::within;
 use super::{Identity, Unavailable, Visitor};
 use crate::changes::{Actor, Change, Entry, KillScope, Recorded, lock_sequence, record_in};
@@ -96,13 +95,9 @@ impl Login {
         password: Password,
         address: Option<IpAddr>,
     ) -> Result<bool, LoginFailure> {
-        let turn = self.passwords().turn().await?;
-        let admission = self.throttle().admit(store, user.name.key(), address).await?;
-        let Admission::Admitted(attempt) = admission else { return Ok(false) };
-        let verified = turn.verify(password, user.password.clone()).await?;
-        if matches!(verified, Verified::Wrong) {
-            return Ok(false);
-        }
+        let (guess, kept) = (self.turn().await?, user.password.clone());
+        let compared = self.compare(store, &guess, user.name.key(), address, password, kept).await?;
+        let Some((_, attempt)) = compared else { return Ok(false) };
         self.throttle().succeeded(store, attempt).await?;
         Ok(true)
     }
