@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use actix_web::HttpRequest;
+use actix_web::http::header::HeaderValue;
 use actix_web::web::Data;
 use ipnet::IpNet;
 
@@ -16,7 +17,7 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 pub fn of_client(request: &HttpRequest) -> Option<IpAddr> {
     let peer = request.peer_addr()?.ip();
     let proxies = request.app_data::<Data<WorkerState>>().map(|state| &state.shared.trusted_proxies);
-    let headers = request.headers().get_all(FORWARDED_FOR).map(|value| value.to_str().unwrap_or_default());
+    let headers = request.headers().get_all(FORWARDED_FOR).map(HeaderValue::as_bytes);
     Some(client(peer, headers.collect::<Vec<_>>().into_iter(), proxies.map_or(&[], Vec::as_slice)))
 }
 
@@ -24,16 +25,17 @@ pub fn of_client(request: &HttpRequest) -> Option<IpAddr> {
 /// written by the client.
 fn client<'h>(
     peer: IpAddr,
-    headers: impl DoubleEndedIterator<Item = &'h str>,
+    headers: impl DoubleEndedIterator<Item = &'h [u8]>,
     trusted_proxies: &[IpNet],
 ) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted_proxies.iter().any(|network| network.contains(address));
     let mut client = peer.to_canonical();
-    for said in headers.rev().flat_map(|line| line.rsplit(',')) {
+    // As bytes: what the client wrote into a line must not spoil what a proxy appended to it.
+    for said in headers.rev().flat_map(|line| line.rsplit(|byte| *byte == b',')) {
         if !is_trusted(&client) {
             break;
         }
-        let Some(next) = read(said.trim()) else { break };
+        let Some(next) = std::str::from_utf8(said).ok().and_then(|said| read(said.trim())) else { break };
         client = next;
     }
     client
@@ -53,7 +55,7 @@ mod tests {
     #[test]
     fn x30_the_forwarded_address_is_believed_from_trusted_proxies_only() {
         let proxies = ["10.0.0.0/8".parse().unwrap(), "2001:db8:f::/48".parse().unwrap()];
-        for (peer, headers, expected) in [
+        for (peer, lines, expected) in [
             ("198.51.100.1", &["192.0.2.1"][..], "198.51.100.1"),
             // This machine is no proxy unless it is named as one.
             ("127.0.0.1", &["192.0.2.1"], "127.0.0.1"),
@@ -64,6 +66,7 @@ mod tests {
             ("10.0.0.1", &["203.0.113.9, 192.0.2.1"], "192.0.2.1"),
             ("10.0.0.1", &["203.0.113.9", "192.0.2.1"], "192.0.2.1"),
             ("10.0.0.1", &["10.9.9.9, 192.0.2.1"], "192.0.2.1"),
+            ("10.0.0.1", &["\u{e9}, 192.0.2.1"], "192.0.2.1"),
             // A chain of proxies.
             ("10.0.0.1", &["192.0.2.1, 10.0.0.2"], "192.0.2.1"),
             ("10.0.0.1", &["192.0.2.1", "2001:db8:f::2,10.0.0.2"], "192.0.2.1"),
@@ -76,8 +79,9 @@ mod tests {
             ("10.0.0.1", &["[2001:db8::1]"], "2001:db8::1"),
             ("10.0.0.1", &["::ffff:192.0.2.1"], "192.0.2.1"),
         ] {
-            let found = client(peer.parse().unwrap(), headers.iter().copied(), &proxies);
-            assert_eq!(found, expected.parse::<IpAddr>().unwrap(), "{peer} {headers:?}");
+            let headers = lines.iter().map(|line| line.as_bytes());
+            let found = client(peer.parse().unwrap(), headers, &proxies);
+            assert_eq!(found, expected.parse::<IpAddr>().unwrap(), "{peer} {lines:?}");
         }
     }
 }
