@@ -8,6 +8,7 @@ use std::thread;
 
 use crate::scene::{PROMISED, SOON, Said, Scene, ask, assert_alive, measured, readiness, try_mint};
 use crate::support::actors::Token;
+use crate::support::browser::Browser;
 use crate::support::deployment::Plan;
 use crate::support::encoding;
 use crate::support::scratch;
@@ -169,4 +170,40 @@ fn keys_are_rotated_one_replica_at_a_time_under_load_and_no_request_fails() {
     assert!(
         fingerprints(&scene).iter().any(|fingerprint| readiness(&hasty.server).text().contains(fingerprint))
     );
+}
+
+/// Forms, login sessions, codes and chains outlive the key that they were made under, while it is held.
+#[test]
+fn a_key_that_is_rotated_between_any_two_pages_makes_nobody_begin_again() {
+    let directory = scratch::directory("keys");
+    let file = directory.path().join("key");
+    let mut keys = vec![encoding::random_token_key()];
+    fs::write(&file, &keys[0]).expect("the key file can be written");
+    let deployment = Plan::embedded().env("SYMBOLON_TOKEN_KEY_FILE", file.display().to_string()).start();
+    let (server, mut browser) = (deployment.replica(0), Browser::new());
+    let mut rotate = || {
+        keys.insert(0, encoding::random_token_key());
+        fs::write(&file, keys.join("\n")).expect("the key file can be written");
+        server.restart();
+    };
+    let notes = deployment.resource_server("notes", "https://notes.example", "notes:read");
+    let (mira, app) = (deployment.user("mira"), deployment.app("app", "notes:read", &[]));
+    // With a proof that the login was made for it, which is then older than the key.
+    let ask = app.ask().with("prompt", "login consent");
+    let login = browser.open(server, &ask.address()).page();
+    rotate();
+    let consent = browser.log_in(server, &login, &mira).page();
+    assert_eq!(consent.path(), "/consent");
+    rotate();
+    let answer = browser.submit(server, &consent, &[], Some(("decision", "allow"))).left();
+    rotate();
+    let first = app.redeem(server, &ask, &answer);
+    rotate();
+    let second = app.refresh(server, &first.refresh);
+    assert!(notes.introspect(server, &second.access).active());
+    let logout = browser.open(server, "/logout").page();
+    rotate();
+    let done = browser.submit(server, &logout, &[], Some(("from", "everywhere"))).page();
+    assert!(done.response.text().contains("You are logged out"), "{}", done.response.text());
+    assert!(!notes.introspect(server, &second.access).active());
 }
