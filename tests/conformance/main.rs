@@ -32,6 +32,7 @@ mod live;
 mod live_secrets;
 mod monitor;
 mod pages;
+mod pages_forms;
 mod pages_unavailable;
 mod password_page;
 mod rfc6749_authorize;

@@ -1,9 +1,9 @@
-//! What holds on every page: headers, cookies, whose form it is, and that a refused login tells nothing.
+//! What holds on every page: headers, cookies, and that a refused login tells nothing.
 
 use std::collections::BTreeMap;
 
 use crate::expect::steady_headers;
-use crate::support::browser::{App, Ask, Browser, Landing, Page, User, filled};
+use crate::support::browser::{App, Ask, Browser, Page, User, filled};
 use crate::support::deployment::Deployment;
 use crate::support::encoding;
 use crate::support::html;
@@ -16,14 +16,14 @@ const SESSION: &str = "__Host-symbolon-session";
 const LOGIN: &str = "__Host-symbolon-login";
 
 /// An installation of its own: failures to log in count by address, and all tests have the same.
-struct House {
-    deployment: Deployment,
-    mira: User,
-    app: App,
+pub struct House {
+    pub deployment: Deployment,
+    pub mira: User,
+    pub app: App,
 }
 
 impl House {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let deployment = Deployment::embedded();
         let further = ["--scope-description", "notes:read=Read your <notes>"];
         deployment.resource_server_with("notes", NOTES, "notes:read notes:write", &further);
@@ -32,12 +32,12 @@ impl House {
         Self { deployment, mira, app }
     }
 
-    fn server(&self) -> &Server {
+    pub fn server(&self) -> &Server {
         self.deployment.replica(0)
     }
 
     /// The login page of a request, and the browser that shows it.
-    fn login(&self, ask: &Ask) -> (Browser, Page) {
+    pub fn login(&self, ask: &Ask) -> (Browser, Page) {
         let mut browser = Browser::new();
         let page = browser.open(self.server(), &ask.address()).page();
         assert_eq!(page.path(), "/login");
@@ -45,7 +45,7 @@ impl House {
     }
 
     /// The consent page of a request, and the browser that shows it.
-    fn consent(&self, ask: &Ask) -> (Browser, Page) {
+    pub fn consent(&self, ask: &Ask) -> (Browser, Page) {
         let (mut browser, login) = self.login(ask);
         let page = browser.log_in(self.server(), &login, &self.mira).page();
         assert_eq!(page.path(), "/consent");
@@ -53,7 +53,7 @@ impl House {
     }
 }
 
-fn typed<'t>(name: &'t str, password: &'t str) -> [(&'t str, &'t str); 2] {
+pub fn typed<'t>(name: &'t str, password: &'t str) -> [(&'t str, &'t str); 2] {
     [("username", name), ("password", password)]
 }
 
@@ -261,131 +261,6 @@ fn x5_a_session_is_no_token_and_no_token_is_another() {
     house.app.refresh(server, &tokens.refresh);
 }
 
-/// A form that is not this browser's is answered by a page, and nothing has happened.
-#[track_caller]
-fn foreign(response: &Response) {
-    assert_eq!(response.status, 403, "{}", response.text());
-    assert_eq!(response.header("location"), None);
-    assert_eq!(response.header("set-cookie"), None);
-    assert!(response.text().contains("This form cannot be accepted"), "{}", response.text());
-}
-
-/// Values of the headers by which browsers say where a form is sent from, and whether it is here.
-fn places(server: &Server) -> Vec<(&'static str, String, bool)> {
-    let own = server.url("");
-    vec![
-        ("origin", own.clone(), true),
-        ("origin", "https://evil.example".to_owned(), false),
-        ("origin", "null".to_owned(), false),
-        ("origin", format!("{own}.evil.example"), false),
-        ("origin", own.replace("http:", "https:"), false),
-        ("sec-fetch-site", "same-origin".to_owned(), true),
-        ("sec-fetch-site", "cross-site".to_owned(), false),
-        ("sec-fetch-site", "same-site".to_owned(), false),
-    ]
-}
-
-#[test]
-fn x12_a_login_form_is_of_one_browser_and_of_this_site() {
-    let house = House::new();
-    let server = house.server();
-    let ask = house.app.ask();
-    let (mut browser, login) = house.login(&ask);
-    let (mut other, others_login) = house.login(&ask);
-    let form = login.form();
-    let seal = |page: &Page| page.form().inputs.iter().find(|(name, _)| name == "csrf").unwrap().1.clone();
-    let request = form.inputs.iter().find(|(name, _)| name == "request").unwrap().1.clone();
-    let post = |seal: Option<&str>| {
-        let mut fields = typed(&house.mira.name, &house.mira.password).to_vec();
-        fields.push(("request", &request));
-        fields.extend(seal.map(|seal| ("csrf", seal)));
-        Request::post(server.url("/login")).form(&fields)
-    };
-    let (own, others) = (seal(&login), seal(&others_login));
-    for seal in [None, Some(""), Some("x"), Some(others.as_str()), Some(&own[1..])] {
-        foreign(&browser.send(post(seal)));
-    }
-    // With the cookie of nobody, or none.
-    foreign(&Browser::new().send(post(Some(&own))));
-    foreign(&other.send(post(Some(&own))));
-    for (name, value, is_own) in places(server) {
-        let response = browser.clone().send(post(Some(&own)).header(name, &value));
-        match is_own {
-            true => assert_eq!(response.status, 303, "{name}: {value}"),
-            false => foreign(&response),
-        }
-    }
-}
-
-#[test]
-fn x12_a_decision_is_of_one_session_about_one_request() {
-    let house = House::new();
-    let server = house.server();
-    let noor = house.deployment.user("noor");
-    let (ask, narrower) = (house.app.ask(), house.app.ask().with("scope", "notes:read"));
-    let (mut browser, consent) = house.consent(&ask);
-    let narrow = browser.open(server, &narrower.address()).page();
-    let field = |page: &Page, name: &str| {
-        page.form().inputs.iter().find(|(found, _)| found == name).unwrap().1.clone()
-    };
-    let post = |seal: &str, request: &str| {
-        let fields = [("decision", "allow"), ("csrf", seal), ("request", request)];
-        Request::post(server.url("/consent")).form(&fields)
-    };
-    let (seal, request) = (field(&consent, "csrf"), field(&consent, "request"));
-    // What was shown is what is allowed.
-    foreign(&browser.send(post(&field(&narrow, "csrf"), &request)));
-    foreign(&browser.send(post(&seal, &field(&narrow, "request"))));
-    for bad in ["", "x", &seal[1..]] {
-        foreign(&browser.send(post(bad, &request)));
-    }
-    // The seal of the login form is another.
-    let (_, login) = house.login(&ask);
-    foreign(&browser.send(post(&field(&login, "csrf"), &request)));
-    // Nor does anybody else decide with it.
-    let mut other = Browser::new();
-    foreign(&other.send(post(&seal, &request)));
-    let login = other.open(server, &ask.address()).page();
-    other.log_in(server, &login, &noor).page();
-    foreign(&other.send(post(&seal, &request)));
-    for (name, value, is_own) in places(server) {
-        let response = browser.send(post(&seal, &request).header(name, &value));
-        match is_own {
-            true => assert_eq!(response.status, 303, "{name}: {value}"),
-            false => foreign(&response),
-        }
-    }
-    // Neither yes nor no.
-    for decision in ["", "maybe", "ALLOW"] {
-        let fields = [("decision", decision), ("csrf", &seal), ("request", &request)];
-        let response = browser.send(Request::post(server.url("/consent")).form(&fields));
-        assert_eq!((response.status, response.header("location")), (400, None), "{decision}");
-    }
-}
-
-/// A request that names no scope asks for all that the client is registered for: on the page, and not when it is sent.
-#[test]
-fn x20_nobody_allows_more_than_they_were_shown() {
-    let house = House::new();
-    let (server, deployment) = (house.server(), &house.deployment);
-    let app = deployment.app("narrow", "notes:read", &[]);
-    let ask = app.ask();
-    let (mut browser, before) = house.consent(&ask);
-    deployment.cli(&["client", "update", &app.client.id, "--scope", "notes:read notes:write"]).success();
-    let allow = Some(("decision", "allow"));
-    foreign(&browser.submit(server, &before, &[], allow).page().response);
-    // Nor may another resource server see what was allowed at the ones that were shown.
-    let before = browser.open(server, &ask.address()).page();
-    assert_eq!(before.path(), "/consent");
-    let further = deployment.resource_server("further", "https://further.example", "notes:read");
-    foreign(&browser.submit(server, &before, &[], allow).page().response);
-    let now = browser.open(server, &ask.address()).page();
-    let answer = browser.submit(server, &now, &[], allow).left();
-    let tokens = app.redeem(server, &ask, &answer);
-    assert_eq!(tokens.scope, "notes:read notes:write");
-    assert!(further.introspect(server, &tokens.access).active());
-}
-
 /// There is no address to go on to that somebody could have written into a link.
 #[test]
 fn x15_a_login_leads_to_its_request_or_to_ones_own_account_and_nowhere_else() {
@@ -481,23 +356,4 @@ fn x23_no_password_no_cookie_and_no_form_is_logged() {
         secrets.look_in_file(stream, &server.log(stream));
     }
     assert!(server.stderr().len() > 1_000, "all there is to log was logged");
-}
-
-/// The whole way with nothing but what is in the form: as a browser that sends neither `Origin` nor `Sec-Fetch-Site`.
-#[test]
-fn x12_an_old_browser_logs_in_too() {
-    let house = House::new();
-    let server = house.server();
-    let (mut browser, login) = house.login(&house.app.ask());
-    let form = login.form();
-    let mut fields: Vec<(&str, &str)> =
-        form.inputs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    fields.retain(|(name, _)| !matches!(*name, "username" | "password"));
-    fields.extend(typed(&house.mira.name, &house.mira.password));
-    let response = browser.send(Request::post(server.url(&form.action)).form(&fields));
-    assert_eq!(response.status, 303);
-    let Landing::Page(page) = browser.open(server, response.header("location").unwrap()) else {
-        panic!("left")
-    };
-    assert_eq!(page.path(), "/consent");
 }
