@@ -48,8 +48,11 @@ async fn approve(
     let approval = Approval { subject: user.id.clone(), session: session.id, born };
     match state.server.approve(asked, &approval).await? {
         Some(location) => render::redirect(&location),
-        // The session ended meanwhile.
-        None => to_login(state, carried, asked),
+        // The session ended meanwhile, or the consent was taken back: what comes next is decided anew.
+        None => {
+            let base = Site::new(&state.server.settings().issuer).base();
+            render::redirect(&format!("{base}/authorize?{}", carried.query()))
+        }
     }
 }
 
