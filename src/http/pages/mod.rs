@@ -46,14 +46,12 @@ async fn approve(
 ) -> Result<HttpResponse, PageError> {
     let Visitor { session, user, born } = visitor;
     let approval = Approval { subject: user.id.clone(), session: session.id, born };
-    match state.server.approve(asked, &approval).await? {
-        Some(location) => render::redirect(&location),
-        // The session ended meanwhile, or the consent was taken back: what comes next is decided anew.
-        None => {
-            let base = Site::new(&state.server.settings().issuer).base();
-            render::redirect(&format!("{base}/authorize?{}", carried.query()))
-        }
+    if let Some(location) = state.server.approve(asked, &approval).await? {
+        return render::redirect(&location);
     }
+    // The session ended meanwhile, or the consent was taken back: what comes next is decided anew.
+    let base = Site::new(&state.server.settings().issuer).base();
+    render::redirect(&format!("{base}/authorize?{}", carried.query()))
 }
 
 /// To the login page, if anybody may be asked.
