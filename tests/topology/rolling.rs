@@ -70,7 +70,7 @@ fn three_replicas_are_restarted_one_by_one_under_load_and_no_request_fails() {
 }
 
 /// A killed replica takes with it the requests that it had. Those that may be sent twice are; a token request is not, and
-/// its client is told to try again.
+/// its client is told to try again, or finds its kept connection closed.
 #[test]
 fn a_killed_replica_costs_no_introspection_and_no_revocation() {
     const VISITORS: usize = 6;
@@ -97,8 +97,10 @@ fn a_killed_replica_costs_no_introspection_and_no_revocation() {
     );
     for failure in &failed {
         assert_eq!(failure.path, "/token", "only what must not be sent twice may fail: {failure:?}");
-        assert_eq!(failure.status, Some(502), "{failure:?}");
-        assert!(failure.what.contains("temporarily_unavailable"), "{failure:?}");
+        // Where the replica's connection was reset under a request that was not the first on its client's, haproxy ends the
+        // client's connection without a word: that too says that nothing was answered (RFC 9112 §9.3.1).
+        let is_told = failure.status == Some(502) && failure.what.contains("temporarily_unavailable");
+        assert!(is_told || failure.status.is_none(), "{failure:?}");
     }
     assert!(failed.len() <= KILLS * VISITORS, "{failed:?}");
     assert!(tally.answered() > 200, "{} requests are no load", tally.answered());
