@@ -10,18 +10,22 @@ mod pool;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use self::breached::BreachedPasswords;
 use self::hashing::{Compared, Unintelligible};
 pub use self::policy::{LONG_ENOUGH, PasswordPolicy, UnsuitablePassword};
-use self::pool::{Memory, Pool};
+use self::pool::{GivesWay, Memory, Pool};
 use crate::domain::entropy::{self, Entropy};
 use crate::domain::password::{Password, PasswordHash};
 
 /// How many wait for one thread, each for some 15 ms: longer than a second nobody should.
 const QUEUE_PER_THREAD: usize = 64;
+
+/// How long a hash may take where it gives way wholly: ten times what it takes on a core of its own.
+const STARVED: Duration = Duration::from_millis(200);
 
 /// Why nothing could be said about a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +59,8 @@ pub enum Verified {
 /// Hashes and verifies passwords. Shared by all workers.
 pub struct Passwords {
     pool: Pool,
+    /// Where nobody notices.
+    quiet: Pool,
     /// Of those whose turn it is, and of all who wait for theirs as well.
     turns: Semaphore,
     places: Semaphore,
@@ -69,9 +75,10 @@ impl Passwords {
     /// When a thread cannot be started.
     pub fn start(threads: usize, policy: PasswordPolicy, entropy: Arc<dyn Entropy>) -> io::Result<Self> {
         let waiting = threads.saturating_mul(QUEUE_PER_THREAD);
-        let pool = Pool::start(threads, waiting)?;
+        let pool = Pool::start(threads, waiting, GivesWay::InPart)?;
+        let quiet = Pool::start(threads, waiting, GivesWay::Wholly)?;
         let (turns, places) = (Semaphore::new(threads), Semaphore::new(threads + waiting));
-        Ok(Self { pool, turns, places, policy: Arc::new(policy), entropy })
+        Ok(Self { pool, quiet, turns, places, policy: Arc::new(policy), entropy })
     }
 
     /// What to keep of a new password of the user who logs in as `name`, if the policy takes it.
@@ -112,13 +119,21 @@ impl Passwords {
         password: Password,
         kept: Option<PasswordHash>,
     ) -> Result<Verified, PasswordError> {
+        self.run(self.comparison(password, kept)).await
+    }
+
+    fn comparison(
+        &self,
+        password: Password,
+        kept: Option<PasswordHash>,
+    ) -> impl Fn(&mut Memory) -> Result<Verified, PasswordError> + Send + Sync + use<> {
         let entropy = Arc::clone(&self.entropy);
-        self.run(move |memory| {
-            let Some(kept) = kept else {
+        move |memory| {
+            let Some(kept) = &kept else {
                 hash(&password, entropy.as_ref(), memory)?;
                 return Ok(Verified::Wrong);
             };
-            match hashing::compare(&password, &kept, memory) {
+            match hashing::compare(&password, kept, memory) {
                 Ok(Compared::Differs) => Ok(Verified::Wrong),
                 Ok(Compared::Fits) => Ok(Verified::Right),
                 Ok(Compared::FitsOutdated) => {
@@ -126,15 +141,28 @@ impl Passwords {
                 }
                 Err(Unintelligible) => Err(PasswordError::Failed("what is kept of it is no hash".to_owned())),
             }
-        })
-        .await
+        }
     }
 
+    /// Runs a job where nobody notices; and where every core is wanted by others, so that it gets nowhere there, once
+    /// more where it has a share. What it makes is the same.
     async fn run<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&mut Memory) -> Result<T, PasswordError> + Send + 'static,
+        job: impl Fn(&mut Memory) -> Result<T, PasswordError> + Send + Sync + 'static,
     ) -> Result<T, PasswordError> {
-        self.pool.run(job).await.unwrap_or(Err(PasswordError::Busy))
+        let job = Arc::new(job);
+        let again = Arc::clone(&job);
+        let quietly = self.quiet.run(move |memory| job(memory));
+        let mut quietly = std::pin::pin!(quietly);
+        let done = if let Ok(done) = tokio::time::timeout(STARVED, &mut quietly).await {
+            done
+        } else {
+            tokio::select! {
+                done = quietly => done,
+                done = self.pool.run(move |memory| again(memory)) => done,
+            }
+        };
+        done.unwrap_or(Err(PasswordError::Busy))
     }
 }
 

@@ -2,6 +2,9 @@
 //!
 //! A hash takes a core for milliseconds and 19 MiB of memory, and anybody who reaches the login page can ask for one.
 //! So there are few threads for it, they give way to all others, and a queue that is full refuses at once.
+//!
+//! A low priority ([`NICE`]) is not enough to go unnoticed: Linux lets whoever runs finish a part of its slice, up to
+//! 0.7 ms, before it gives the core to whoever wakes up. Only `SCHED_IDLE` gives way at once.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,9 +16,17 @@ use argon2::Block;
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
-/// How much the threads give way to others: a tenth of an even share when every core is wanted, all that is left when
-/// not.
+/// A tenth of an even share when every core is wanted, all that is left when not.
 const NICE: i32 = 10;
+
+/// How the threads give way to others. Only on Linux has a thread a priority of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GivesWay {
+    /// In part, by [`NICE`]: whoever wakes up may still wait for the end of a slice.
+    InPart,
+    /// Whole and at once (`SCHED_IDLE`): nobody notices, and where every core is wanted nothing is done.
+    Wholly,
+}
 
 /// What hashing works in. Kept from one hash to the next while there is a queue; wiped when it is given back, for it
 /// is made of passwords.
@@ -44,11 +55,11 @@ struct State {
 
 impl Pool {
     /// Starts the threads; at most `limit` jobs will wait for one.
-    pub(super) fn start(threads: usize, limit: usize) -> io::Result<Self> {
+    pub(super) fn start(threads: usize, limit: usize, gives_way: GivesWay) -> io::Result<Self> {
         let pool = Self(Arc::new(Queue { state: Mutex::default(), arrived: Condvar::new(), limit }));
         for _ in 0..threads {
             let queue = Arc::clone(&pool.0);
-            thread::Builder::new().name("passwords".to_owned()).spawn(move || queue.work())?;
+            thread::Builder::new().name("passwords".to_owned()).spawn(move || queue.work(gives_way))?;
         }
         Ok(pool)
     }
@@ -93,8 +104,9 @@ impl Queue {
         Ok(())
     }
 
-    fn work(&self) {
-        give_way();
+    fn work(&self, gives_way: GivesWay) {
+        #[cfg(target_os = "linux")]
+        give_way(gives_way);
         let mut memory = Memory::default();
         loop {
             let job = self.lock().waiting.pop_front();
@@ -119,15 +131,24 @@ impl Queue {
     }
 }
 
-/// Lowers the priority of the calling thread. Only on Linux has a thread one of its own.
-fn give_way() {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::process::{getpriority_process, setpriority_process};
-        let nice = getpriority_process(None).unwrap_or(0).max(NICE);
-        if let Err(error) = setpriority_process(None, nice) {
-            log::warn!("password hashing runs at full priority: {error}");
-        }
+/// Lowers the priority of the calling thread.
+#[cfg(target_os = "linux")]
+fn give_way(gives_way: GivesWay) {
+    use rustix::process::{getpriority_process, setpriority_process};
+    use thread_priority::{NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy};
+    let in_part = || setpriority_process(None, getpriority_process(None).unwrap_or(0).max(NICE));
+    let wholly = || {
+        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+        let thread = thread_priority::thread_native_id();
+        thread_priority::set_thread_priority_and_policy(thread, ThreadPriority::Min, idle)
+    };
+    let lowered = match gives_way {
+        GivesWay::InPart => in_part(),
+        // A container may forbid it.
+        GivesWay::Wholly => wholly().or_else(|_| in_part()),
+    };
+    if let Err(error) = lowered {
+        log::warn!("password hashing runs at full priority: {error}");
     }
 }
 
@@ -155,7 +176,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn x9_a_full_queue_refuses_at_once_and_what_waits_is_answered() {
-        let pool = Arc::new(Pool::start(1, 2).unwrap());
+        let pool = Arc::new(Pool::start(1, 2, GivesWay::InPart).unwrap());
         let (release, running) = held(&pool);
         let mut waiting = Vec::new();
         for number in 0..2 {
@@ -176,7 +197,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn nobody_works_for_a_caller_who_has_left() {
-        let pool = Arc::new(Pool::start(1, 2).unwrap());
+        let pool = Arc::new(Pool::start(1, 2, GivesWay::InPart).unwrap());
         let (release, running) = held(&pool);
         let (done, was_done) = mpsc::channel();
         let shared = Arc::clone(&pool);
@@ -194,7 +215,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_job_that_panics_takes_no_thread_with_it() {
-        let pool = Pool::start(1, 1).unwrap();
+        let pool = Pool::start(1, 1, GivesWay::InPart).unwrap();
         let panics = pool.run(|_| panic!("on purpose")).await;
         assert_eq!(panics, Err::<(), _>(Busy));
         assert_eq!(pool.run(|_| 1).await, Ok(1));
@@ -205,15 +226,32 @@ mod tests {
     async fn the_threads_give_way_and_no_other_does() {
         use rustix::process::getpriority_process;
         let before = getpriority_process(None).unwrap();
-        let pool = Pool::start(1, 1).unwrap();
+        let pool = Pool::start(1, 1, GivesWay::InPart).unwrap();
         let inside = pool.run(|_| getpriority_process(None).unwrap()).await;
         assert_eq!(inside, Ok(before.max(NICE)));
         assert_eq!(getpriority_process(None).unwrap(), before);
     }
 
+    /// The scheduling policy of the calling thread (proc(5), `/proc/pid/stat`).
+    #[cfg(target_os = "linux")]
+    fn policy() -> Option<u32> {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(38)?.parse().ok()
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn threads_that_give_way_wholly_run_when_nobody_else_wants_to() {
+        const SCHED_IDLE: u32 = 5;
+        let before = policy();
+        let pool = Pool::start(1, 1, GivesWay::Wholly).unwrap();
+        assert_eq!(pool.run(|_| policy()).await, Ok(Some(SCHED_IDLE)));
+        assert_eq!(policy(), before);
+    }
+
     #[tokio::test]
     async fn memory_is_given_back_when_nothing_waits() {
-        let pool = Pool::start(1, 1).unwrap();
+        let pool = Pool::start(1, 1, GivesWay::InPart).unwrap();
         pool.run(|memory| memory.resize(8, Block::default())).await.unwrap();
         // The thread may look for more work before it gives memory back, and find the question.
         while pool.run(|memory| memory.len()).await != Ok(0) {
