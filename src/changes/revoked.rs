@@ -224,13 +224,16 @@ impl RevokedGrants {
 #[derive(Debug)]
 pub struct Gathering(Vec<Vec<Revocation>>);
 
-impl Default for Gathering {
-    fn default() -> Self {
-        Self(vec![Vec::new(); 1 << BRANCH_BITS])
-    }
-}
-
 impl Gathering {
+    /// With room for so many, so that no branch has to move when it grows: what it leaves behind
+    /// the allocator keeps. Room that is not used costs no memory.
+    pub fn with_capacity(revocations: usize) -> Self {
+        let even = revocations >> BRANCH_BITS;
+        // Four standard deviations of how unevenly random ids fall.
+        let room = even + 4 * even.isqrt() + 1;
+        Self((0..1 << BRANCH_BITS).map(|_| Vec::with_capacity(room)).collect())
+    }
+
     pub fn add(&mut self, grant: GrantId, ends_at: Timestamp, number: ChangeNumber) {
         if let Some(branch) = self.0.get_mut(branch_of(&grant)) {
             branch.push(Revocation::new(grant, ends_at, number));
@@ -279,7 +282,7 @@ mod tests {
             now in 0i64..2000,
         ) {
             let mut set = RevokedGrants::default();
-            let mut gathering = Gathering::default();
+            let mut gathering = Gathering::with_capacity(100);
             let mut map: HashMap<[u8; 12], (i64, u64)> = HashMap::new();
             for (number, (mut bytes, ends_at)) in (0..).zip(entries) {
                 // Crowd the ids, so that a branch settles several times and ids repeat.

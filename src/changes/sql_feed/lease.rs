@@ -175,6 +175,8 @@ impl<P: Projection> SqlFeed<P> {
 /// How many rows are followed one by one; whoever is further behind loads everything, which may take
 /// longer than a renewal.
 const MOST_ROWS: u64 = 20_000;
+/// How many rows are read at once: what they take on their way the allocator keeps.
+const PAGE: u64 = 1000;
 
 /// All rows after `from`, proven to follow it; `None` when they are not all there.
 async fn rows_after(conn: &mut Connection, from: Position) -> Result<Option<Vec<RecordedChange>>, FeedError> {
@@ -189,29 +191,31 @@ async fn rows_after(conn: &mut Connection, from: Position) -> Result<Option<Vec<
     if position.number.get() - from.number.get() > MOST_ROWS {
         return Ok(None);
     }
-    // Bounded on both sides: of a range with one end PostgreSQL assumes, until it has statistics, that
-    // a third of all rows lie in it, and reads them all.
-    let query = changes::table
-        .filter(changes::number.gt(stored(from.number)?))
-        .filter(changes::number.le(stored(position.number)?))
-        .order(changes::number);
-    let rows = on!(conn, c => query.load::<ChangeRow>(c).await).map_err(SqlError::from)?;
-    let mut recorded = Vec::with_capacity(rows.len());
+    let mut recorded = Vec::new();
     let (mut number, mut hash) = (from.number, from.hash);
-    for row in rows {
-        number = number.next();
-        if row.number != stored(number)? {
+    while number < position.number {
+        let page_end = position.number.min(ChangeNumber::new(number.get().saturating_add(PAGE)));
+        // Bounded on both sides: of a range with one end PostgreSQL assumes, until it has statistics,
+        // that a third of all rows lie in it, and reads them all.
+        let query = changes::table
+            .filter(changes::number.gt(stored(number)?))
+            .filter(changes::number.le(stored(page_end)?))
+            .order(changes::number);
+        for row in on!(conn, c => query.load::<ChangeRow>(c).await).map_err(SqlError::from)? {
+            number = number.next();
+            if row.number != stored(number)? {
+                return Ok(None);
+            }
+            let row = row.into_recorded()?;
+            if !row.follows(&hash) {
+                return Err(lost);
+            }
+            hash = row.hash;
+            recorded.push(row);
+        }
+        if number != page_end {
             return Ok(None);
         }
-        let row = row.into_recorded()?;
-        if !row.follows(&hash) {
-            return Err(lost);
-        }
-        hash = row.hash;
-        recorded.push(row);
-    }
-    if number != position.number {
-        return Ok(None);
     }
     if hash != position.hash {
         return Err(lost);

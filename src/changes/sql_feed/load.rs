@@ -5,7 +5,9 @@ use std::time::Duration;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::{FeedRow, Projection, SqlFeed, feed_row, not_a_revocation, number, revocations_after};
+use super::{
+    FeedRow, Projection, SqlFeed, a_revocation, feed_row, not_a_revocation, number, revocations_after,
+};
 use crate::changes::change::{KINDS, KillScope};
 use crate::changes::revoked::{Gathering, RevokedGrants};
 use crate::changes::snapshot::{CannotApply, Kills, Snapshot};
@@ -72,7 +74,9 @@ async fn unknown_kind(conn: &mut Connection) -> Result<Option<CannotApply>, SqlE
 
 /// Page by page: a million rows at once would take several times what is kept of them.
 async fn revoked(conn: &mut Connection, now: Timestamp) -> Result<RevokedGrants, SqlError> {
-    let mut gathering = Gathering::default();
+    let all = changes::table.filter(a_revocation()).count();
+    let all = on!(conn, c => all.get_result::<i64>(c).await)?;
+    let mut gathering = Gathering::with_capacity(usize::try_from(all).unwrap_or_default());
     let ended = now - CLOCK_SLACK;
     let mut after = ChangeNumber::ZERO;
     while let Some(page) = revocations_after(conn, after, PAGE).await? {
