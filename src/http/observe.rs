@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::ConnectionType;
@@ -110,14 +111,17 @@ pub async fn observe(
     endpoint: &EndpointMetrics,
     handler: impl Future<Output = Result<HttpResponse, OAuthError>>,
 ) -> HttpResponse {
-    measure(shared, endpoint, handler, |outcome, began| match outcome {
+    let began = shared.clock.boot();
+    let outcome = handler.await;
+    let took = shared.clock.boot() - began;
+    let response = match outcome {
         Ok(mut response) => {
             respond::as_no_page(&mut response);
             response
         }
         Err(error) => complain(shared, endpoint, &error, began),
-    })
-    .await
+    };
+    finish(shared, endpoint, response, took)
 }
 
 /// Runs the handler of a page and renders what comes of it.
@@ -127,7 +131,10 @@ pub async fn observe_page(
     handler: impl Future<Output = Result<HttpResponse, PageError>>,
 ) -> HttpResponse {
     let WorkerState { server, shared, .. } = state;
-    measure(shared, endpoint, handler, |outcome, began| match outcome {
+    let began = shared.clock.boot();
+    let outcome = handler.await;
+    let took = shared.clock.boot() - began;
+    let response = match outcome {
         Ok(response) => response,
         // The application is told, and what it is told is no news here.
         Err(error @ PageError::Back(_)) => error.answer(Site::new(&server.settings().issuer), ""),
@@ -139,20 +146,17 @@ pub async fn observe_page(
             request_id.put(&mut response);
             response
         }
-    })
-    .await
+    };
+    finish(shared, endpoint, response, took)
 }
 
-async fn measure<E>(
+/// Not a future of its own around the handler's: that would be moved once more for each request.
+fn finish(
     shared: &SharedState,
     endpoint: &EndpointMetrics,
-    handler: impl Future<Output = Result<HttpResponse, E>>,
-    render: impl FnOnce(Result<HttpResponse, E>, BootTime) -> HttpResponse,
+    mut response: HttpResponse,
+    took: Duration,
 ) -> HttpResponse {
-    let began = shared.clock.boot();
-    let outcome = handler.await;
-    let took = shared.clock.boot() - began;
-    let mut response = render(outcome, began);
     endpoint.observe(response.status().as_u16(), took);
     if shared.health.is_stopping() {
         // Whoever keeps connections must let go of this one before it is cut under a request.

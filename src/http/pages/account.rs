@@ -12,7 +12,7 @@ use super::super::{WorkerState, body, transport};
 use super::error::PageError;
 use super::forms::{self, Purpose, require_own_page};
 use super::render::{self, FormsLead, Site};
-use super::{cookies, visitor};
+use super::{cookies, login_page, visitor};
 use crate::domain::calendar;
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::GrantId;
@@ -93,7 +93,7 @@ pub async fn get(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> H
         transport::require_confidential(&request)?;
         let base = Site::new(&state.server.settings().issuer).base();
         let Some(visitor) = visitor(&state, &request).await? else {
-            return render::redirect(&format!("{base}/login"));
+            return login_page(&state, "");
         };
         if visitor.user.must_change_password {
             return render::redirect(&format!("{base}/account/password"));
@@ -118,7 +118,7 @@ pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerStat
                 let done = end(&state, &visitor, &form).await?;
                 render::redirect(&format!("{base}/account?{DONE}={done}"))
             }
-            None => render::redirect(&format!("{base}/login")),
+            None => login_page(&state, ""),
         }
     })
     .await

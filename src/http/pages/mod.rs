@@ -63,8 +63,14 @@ fn to_login(
     if asked.prompt.none {
         return Err(PageError::Back(state.server.refuse(asked, AuthorizationError::LoginRequired)));
     }
+    login_page(state, carried.query())
+}
+
+/// The login page, for this request or on somebody's own account.
+fn login_page(state: &WorkerState, query: &str) -> Result<HttpResponse, PageError> {
     let base = Site::new(&state.server.settings().issuer).base();
-    render::redirect(&format!("{base}/login?{}", carried.query()))
+    let request = if query.is_empty() { String::new() } else { format!("?{query}") };
+    render::redirect(&format!("{base}/login{request}"))
 }
 
 /// To the page where somebody chooses the password that they have to have first.

@@ -14,7 +14,7 @@ use super::error::PageError;
 use super::forms::{self, Purpose, require_own_page};
 use super::login::go_on;
 use super::render::{self, FormsLead, Site};
-use super::{cookies, visitor};
+use super::{cookies, login_page, visitor};
 use crate::domain::password::{MAX_PASSWORD_BYTES, Password};
 use crate::identity::passwords::{LONG_ENOUGH, UnsuitablePassword};
 use crate::identity::{PasswordChange, PasswordChanged, Visitor};
@@ -104,7 +104,7 @@ pub async fn get(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> H
         let carried = Carried::of_query(&request)?;
         match visitor(&state, &request).await? {
             Some(visitor) => show(&state, &request, &carried, &visitor, None),
-            None => to_login(&state, &carried),
+            None => login_page(&state, carried.query()),
         }
     })
     .await
@@ -119,7 +119,9 @@ pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerStat
         if !state.forms.is_sealed(Purpose::ChangePassword, &facts(&request), seal) {
             return Err(PageError::Foreign);
         }
-        let Some(visitor) = visitor(&state, &request).await? else { return to_login(&state, &carried) };
+        let Some(visitor) = visitor(&state, &request).await? else {
+            return login_page(&state, carried.query());
+        };
         let problem = match typed(&request, &form) {
             Err(problem) => problem,
             Ok(change) => match state.identity.change_password(&visitor, change).await? {
@@ -152,12 +154,6 @@ fn typed(request: &HttpRequest, form: &Form) -> Result<PasswordChange, Problem> 
 /// The form belongs to one login session.
 fn facts(request: &HttpRequest) -> [&[u8]; 1] {
     [cookies::read(request, cookies::SESSION).unwrap_or_default()]
-}
-
-fn to_login(state: &WorkerState, carried: &Carried) -> Result<HttpResponse, PageError> {
-    let base = Site::new(&state.server.settings().issuer).base();
-    let request = if carried.is_none() { String::new() } else { format!("?{}", carried.query()) };
-    render::redirect(&format!("{base}/login{request}"))
 }
 
 fn show(
