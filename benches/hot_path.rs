@@ -200,7 +200,7 @@ fn rows_after(position: &Position, count: u64) -> Vec<RecordedChange> {
         let grant = GrantId::generate(&SystemEntropy).unwrap();
         let change = Change::GrantRevoked { grant, ends_at: Some(LATER) };
         number = number.next();
-        let entry = Entry { change, actor: Actor::command_line(), reason: None };
+        let entry = Entry::new(change, Actor::command_line());
         let row = RecordedChange::chain(&hash, number, entry, NOW);
         hash = row.hash;
         row

@@ -114,7 +114,7 @@ impl Installation {
         let stranger = || {
             let grant = GrantId::from_bytes(entropy::random(&SystemEntropy).expect("random bytes"));
             let change = Change::GrantRevoked { grant, ends_at: Some(ends_at) };
-            Entry { change, actor: Actor::command_line(), reason: None }
+            Entry::new(change, Actor::command_line())
         };
         let mut left = count;
         while left > 0 {

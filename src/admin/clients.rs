@@ -120,14 +120,14 @@ impl Admin {
         check(&client).map_err(AdminError::Invalid)?;
         let (made, name) = (client.clone(), client.name.clone());
         let ((), recorded) = self
-            .act(move |conn| {
+            .act("create-client", move |conn| {
                 Box::pin(async move {
                     // Before its first token: how long revocations must be kept.
                     if let Some(lifetime) = made.access_token_ttl {
                         record_longest_lifetime(conn, lifetime + CODE_LIFETIME).await?;
                     }
                     clients::insert(conn, &made).await?;
-                    Ok(Act { value: (), changes: vec![Change::ClientChanged(made.id)] })
+                    Ok(Act::new((), vec![Change::ClientChanged(made.id)]))
                 })
             })
             .await
@@ -166,7 +166,7 @@ impl Admin {
         if let Some(name) = &update.name {
             check_name(name)?;
         }
-        self.alter_client(which, move |client| {
+        self.alter_client("update-client", which, move |client| {
             let ClientUpdate {
                 name,
                 grant_types,
@@ -201,7 +201,7 @@ impl Admin {
         let secret = PlainSecret::generate(self.entropy.as_ref())?;
         let (digest, now) = (secret.digest(), self.clock.now());
         let (client, recorded) = self
-            .alter_client(which, move |client| {
+            .alter_client("rotate-client-secret", which, move |client| {
                 let credentials = client.credentials.as_ref();
                 let credentials = credentials
                     .ok_or_else(|| SqlError::Refused("a public client has no secret".to_owned()))?;
@@ -217,7 +217,8 @@ impl Admin {
     /// # Errors
     /// [`AdminError::NotFound`] when there is none.
     pub async fn enable_client(&self, which: &str, enabled: bool) -> Result<(Client, Recorded), AdminError> {
-        self.alter_client(which, move |client| {
+        let action = if enabled { "enable-client" } else { "disable-client" };
+        self.alter_client(action, which, move |client| {
             client.enabled = enabled;
             let kill = Change::Killed(KillScope::Client(client.id.clone()));
             Ok(if enabled { Vec::new() } else { vec![kill] })
@@ -231,13 +232,13 @@ impl Admin {
     /// [`AdminError::NotFound`] when there is none.
     pub async fn delete_client(&self, which: &str) -> Result<(Client, Recorded), AdminError> {
         let id = which.to_owned();
-        self.act(move |conn| {
+        self.act("delete-client", move |conn| {
             Box::pin(async move {
                 let client = clients::require(conn, &id).await?;
                 clients::delete(conn, &client.id).await?;
                 let kill = Change::Killed(KillScope::Client(client.id.clone()));
                 let changes = vec![kill, Change::ClientChanged(client.id.clone())];
-                Ok(Act { value: client, changes })
+                Ok(Act::new(client, changes))
             })
         })
         .await
@@ -245,12 +246,17 @@ impl Admin {
     }
 
     /// Reads, alters and writes a client in one transaction; `alter` returns further changes.
-    async fn alter_client<F>(&self, which: &str, alter: F) -> Result<(Client, Recorded), AdminError>
+    async fn alter_client<F>(
+        &self,
+        action: &'static str,
+        which: &str,
+        alter: F,
+    ) -> Result<(Client, Recorded), AdminError>
     where
         F: FnOnce(&mut Client) -> Result<Vec<Change>, SqlError> + Send + 'static,
     {
         let id = which.to_owned();
-        self.act(move |conn| {
+        self.act(action, move |conn| {
             Box::pin(async move {
                 let mut client = clients::require(conn, &id).await?;
                 let mut changes = alter(&mut client)?;
@@ -259,7 +265,7 @@ impl Admin {
                 }
                 clients::update(conn, &client).await?;
                 changes.push(Change::ClientChanged(client.id.clone()));
-                Ok(Act { value: client, changes })
+                Ok(Act::new(client, changes))
             })
         })
         .await

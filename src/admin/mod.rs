@@ -16,7 +16,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::changes::{
-    Acknowledgement, Acknowledger, Actor, Change, Entry, FeedError, History, KillScope, Recorded, Recorder,
+    Acknowledgement, Acknowledger, Author, Change, Entry, FeedError, History, KillScope, Recorded, Recorder,
     SqlFeed, WitnessError, WitnessMover, lock_sequence, record_in,
 };
 use crate::directory::DirectoryProjection;
@@ -105,13 +105,21 @@ pub struct Admin {
     entropy: Arc<dyn Entropy>,
     acknowledger: Acknowledger,
     witness: WitnessMover,
-    actor: Actor,
+    author: Author,
 }
 
-/// A directory change: its unit of work, and the changes that tell of it.
+/// What a unit of work did to the directory, and the changes that tell of it.
 struct Act<T> {
     value: T,
     changes: Vec<Change>,
+    /// More than the name of the act says, for the audit: which role was given.
+    detail: Option<String>,
+}
+
+impl<T> Act<T> {
+    const fn new(value: T, changes: Vec<Change>) -> Self {
+        Self { value, changes, detail: None }
+    }
 }
 
 impl Admin {
@@ -121,26 +129,35 @@ impl Admin {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         witness: WitnessMover,
-        actor: Actor,
+        author: impl Into<Author>,
     ) -> Self {
         let acknowledger = Acknowledger::new(Arc::new(feed.clone()), Arc::clone(&clock));
-        Self { database, feed, clock, entropy, acknowledger, witness, actor }
+        let author = author.into();
+        Self { database, feed, clock, entropy, acknowledger, witness, author }
     }
 
-    /// Runs a unit of work and records its changes, in one transaction.
-    async fn act<T, F>(&self, unit: F) -> Result<(T, Recorded), AdminError>
+    /// Runs a unit of work and records its changes, in one transaction. `action` names what is done to the directory; kills
+    /// that go with it keep their own names.
+    async fn act<T, F>(&self, action: &'static str, unit: F) -> Result<(T, Recorded), AdminError>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<Act<T>, SqlError>> + Send + 'static,
     {
-        let (actor, now) = (self.actor.clone(), self.clock.now());
+        let (author, now) = (self.author.clone(), self.clock.now());
         let acted = self.database.write(move |conn| {
             Box::pin(async move {
                 // First of all: whoever changes the directory waits here, in one order, and so alters
                 // what the one before has made.
                 lock_sequence(conn).await?;
-                let Act { value, changes } = unit(conn).await?;
-                let entry = |change| Entry { change, actor: actor.clone(), reason: None };
+                let Act { value, changes, detail } = unit(conn).await?;
+                let entry = |change: Change| match change.killed() {
+                    Some(_) => Entry::new(change, author.clone()),
+                    None => Entry {
+                        action: Some(action),
+                        detail: detail.clone(),
+                        ..Entry::new(change, author.clone())
+                    },
+                };
                 let numbers = record_in(conn, changes.into_iter().map(entry).collect(), now).await?;
                 Ok((value, numbers.into_iter().max().unwrap_or_default()))
             })
@@ -156,7 +173,7 @@ impl Admin {
 
     /// The same of several, of which all are recorded or none.
     async fn record_all(&self, changes: Vec<Change>, reason: Option<String>) -> Result<Recorded, AdminError> {
-        let entry = |change| Entry { change, actor: self.actor.clone(), reason: reason.clone() };
+        let entry = |change| Entry::new(change, self.author.clone()).because(reason.clone());
         let numbers = self.feed.record(changes.into_iter().map(entry).collect()).await?;
         let number = numbers.into_iter().max().unwrap_or_default();
         Ok(Recorded { number, since: self.clock.boot() })
@@ -210,7 +227,7 @@ impl Admin {
     ) -> Result<crate::domain::position::Position, AdminError> {
         let head = self.feed.head().await?;
         let seen = seen.map_or(head.position.number, |seen| seen.number);
-        let entry = Entry { change: Change::Recovered, actor: self.actor.clone(), reason };
+        let entry = Entry::new(Change::Recovered, self.author.clone()).because(reason);
         Ok(crate::changes::recover(&self.database, entry, seen, self.clock.now()).await?)
     }
 }

@@ -87,10 +87,10 @@ impl Admin {
         };
         let (made, name) = (server.clone(), server.name.clone());
         let ((), recorded) = self
-            .act(move |conn| {
+            .act("create-resource-server", move |conn| {
                 Box::pin(async move {
                     resource_servers::insert(conn, &made).await?;
-                    Ok(Act { value: (), changes: vec![Change::ResourceServerChanged(made.id)] })
+                    Ok(Act::new((), vec![Change::ResourceServerChanged(made.id)]))
                 })
             })
             .await
@@ -130,7 +130,7 @@ impl Admin {
         if let Some(name) = &update.name {
             check_name(name)?;
         }
-        self.alter_resource_server(which, move |server| {
+        self.alter_resource_server("update-resource-server", which, move |server| {
             let ResourceServerUpdate {
                 name,
                 identifier,
@@ -166,7 +166,7 @@ impl Admin {
         let secret = PlainSecret::generate(self.entropy.as_ref())?;
         let (digest, now) = (secret.digest(), self.clock.now());
         let (server, recorded) = self
-            .alter_resource_server(which, move |server| {
+            .alter_resource_server("rotate-resource-server-secret", which, move |server| {
                 server.credentials = server.credentials.rotate(digest, overlap, now);
                 Ok(())
             })
@@ -187,7 +187,8 @@ impl Admin {
             server.enabled = enabled;
             Ok(())
         };
-        self.alter_resource_server(which, enable).await
+        let action = if enabled { "enable-resource-server" } else { "disable-resource-server" };
+        self.alter_resource_server(action, which, enable).await
     }
 
     /// Deletes a resource server.
@@ -199,12 +200,12 @@ impl Admin {
         which: &str,
     ) -> Result<(ResourceServer, Recorded), AdminError> {
         let id = which.to_owned();
-        self.act(move |conn| {
+        self.act("delete-resource-server", move |conn| {
             Box::pin(async move {
                 let server = resource_servers::require(conn, &id).await?;
                 resource_servers::delete(conn, &server.id).await?;
                 let changes = vec![Change::ResourceServerChanged(server.id.clone())];
-                Ok(Act { value: server, changes })
+                Ok(Act::new(server, changes))
             })
         })
         .await
@@ -213,6 +214,7 @@ impl Admin {
 
     async fn alter_resource_server<F>(
         &self,
+        action: &'static str,
         which: &str,
         alter: F,
     ) -> Result<(ResourceServer, Recorded), AdminError>
@@ -220,13 +222,13 @@ impl Admin {
         F: FnOnce(&mut ResourceServer) -> Result<(), SqlError> + Send + 'static,
     {
         let id = which.to_owned();
-        self.act(move |conn| {
+        self.act(action, move |conn| {
             Box::pin(async move {
                 let mut server = resource_servers::require(conn, &id).await?;
                 alter(&mut server)?;
                 resource_servers::update(conn, &server).await?;
                 let changes = vec![Change::ResourceServerChanged(server.id.clone())];
-                Ok(Act { value: server, changes })
+                Ok(Act::new(server, changes))
             })
         })
         .await

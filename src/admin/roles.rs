@@ -23,6 +23,11 @@ fn explain(name: &str) -> impl FnOnce(AdminError) -> AdminError {
     }
 }
 
+fn changed(role: Role) -> Act<Role> {
+    let changes = vec![Change::RoleChanged(role.name.clone())];
+    Act::new(role, changes)
+}
+
 impl Admin {
     /// Makes a role.
     ///
@@ -35,11 +40,10 @@ impl Admin {
     ) -> Result<(Role, Recorded), AdminError> {
         let role = Role { name, permissions, created_at: self.clock.now() };
         let name = role.name.to_string();
-        self.act(move |conn| {
+        self.act("create-role", move |conn| {
             Box::pin(async move {
                 roles::insert(conn, &role).await?;
-                let changes = vec![Change::RoleChanged(role.name.clone())];
-                Ok(Act { value: role, changes })
+                Ok(Act { detail: Some(role.permissions.to_string()), ..changed(role) })
             })
         })
         .await
@@ -71,12 +75,11 @@ impl Admin {
     /// [`AdminError::NotFound`] when there is none.
     pub async fn update_role(&self, name: &str, permissions: Scope) -> Result<(Role, Recorded), AdminError> {
         let which = name.to_owned();
-        self.act(move |conn| {
+        self.act("update-role", move |conn| {
             Box::pin(async move {
                 let role = Role { permissions, ..roles::require(conn, &which).await? };
                 roles::update(conn, &role).await?;
-                let changes = vec![Change::RoleChanged(role.name.clone())];
-                Ok(Act { value: role, changes })
+                Ok(Act { detail: Some(role.permissions.to_string()), ..changed(role) })
             })
         })
         .await
@@ -89,12 +92,11 @@ impl Admin {
     /// [`AdminError::NotFound`] when there is none.
     pub async fn delete_role(&self, name: &str) -> Result<(Role, Recorded), AdminError> {
         let which = name.to_owned();
-        self.act(move |conn| {
+        self.act("delete-role", move |conn| {
             Box::pin(async move {
                 let role = roles::require(conn, &which).await?;
                 roles::delete(conn, &role.name).await?;
-                let changes = vec![Change::RoleChanged(role.name.clone())];
-                Ok(Act { value: role, changes })
+                Ok(changed(role))
             })
         })
         .await

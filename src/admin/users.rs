@@ -1,5 +1,7 @@
 //! Users, as an admin makes and changes them.
 
+use std::fmt;
+
 use super::{Act, Admin, AdminError};
 use crate::changes::{Change, KillScope, Recorded};
 use crate::directory::roles;
@@ -33,6 +35,26 @@ pub enum Entitle {
     RemoveRole(String),
     Grant(Scope),
     Withdraw(Scope),
+}
+
+impl Entitle {
+    const fn action(&self) -> &'static str {
+        match self {
+            Self::AssignRole(_) => "assign-role",
+            Self::RemoveRole(_) => "remove-role",
+            Self::Grant(_) => "grant-permission",
+            Self::Withdraw(_) => "remove-permission",
+        }
+    }
+}
+
+impl fmt::Display for Entitle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AssignRole(role) | Self::RemoveRole(role) => f.write_str(role),
+            Self::Grant(permissions) | Self::Withdraw(permissions) => permissions.fmt(f),
+        }
+    }
 }
 
 fn explain(which: &str) -> impl FnOnce(AdminError) -> AdminError {
@@ -71,11 +93,11 @@ impl Admin {
             created_at: now,
         };
         let name = user.name.to_string();
-        self.act(move |conn| {
+        self.act("create-user", move |conn| {
             Box::pin(async move {
                 users::insert(conn, &user).await?;
                 let changes = vec![Change::UserChanged(user.id.clone())];
-                Ok(Act { value: overview(conn, user).await?, changes })
+                Ok(Act::new(overview(conn, user).await?, changes))
             })
         })
         .await
@@ -129,7 +151,7 @@ impl Admin {
         must_change: bool,
     ) -> Result<(UserOverview, Recorded), AdminError> {
         let now = self.clock.now();
-        self.alter_user(which, move |user| {
+        self.alter_user("set-user-password", which, move |user| {
             user.password = Some(password);
             user.password_changed_at = Some(now);
             user.must_change_password = must_change;
@@ -148,7 +170,8 @@ impl Admin {
         which: &str,
         enabled: bool,
     ) -> Result<(UserOverview, Recorded), AdminError> {
-        self.alter_user(which, move |user| {
+        let action = if enabled { "enable-user" } else { "disable-user" };
+        self.alter_user(action, which, move |user| {
             user.enabled = enabled;
             let kill = Change::Killed(KillScope::Subject(user.id.clone()));
             if enabled { Vec::new() } else { vec![kill] }
@@ -163,13 +186,13 @@ impl Admin {
     /// [`AdminError::NotFound`] when there is none.
     pub async fn delete_user(&self, which: &str) -> Result<(User, Recorded), AdminError> {
         let name = which.to_owned();
-        self.act(move |conn| {
+        self.act("delete-user", move |conn| {
             Box::pin(async move {
                 let user = users::require(conn, &name).await?;
                 users::delete(conn, &user.id).await?;
                 let kill = Change::Killed(KillScope::Subject(user.id.clone()));
                 let changes = vec![kill, Change::UserChanged(user.id.clone())];
-                Ok(Act { value: user, changes })
+                Ok(Act::new(user, changes))
             })
         })
         .await
@@ -186,9 +209,10 @@ impl Admin {
         entitle: Entitle,
     ) -> Result<(UserOverview, Recorded), AdminError> {
         let name = which.to_owned();
-        self.act(move |conn| {
+        self.act(entitle.action(), move |conn| {
             Box::pin(async move {
                 let user = users::require(conn, &name).await?;
+                let detail = Some(entitle.to_string());
                 match entitle {
                     Entitle::AssignRole(role) => {
                         let role = require_role(conn, &role).await?;
@@ -204,7 +228,7 @@ impl Admin {
                 // Recorded even if it was so already: whoever asks again waits for a change that every
                 // replica has to confirm.
                 let changes = vec![Change::UserChanged(user.id.clone())];
-                Ok(Act { value: overview(conn, user).await?, changes })
+                Ok(Act { detail, ..Act::new(overview(conn, user).await?, changes) })
             })
         })
         .await
@@ -212,18 +236,23 @@ impl Admin {
     }
 
     /// Reads, alters and writes a user in one transaction; `alter` returns further changes.
-    async fn alter_user<F>(&self, which: &str, alter: F) -> Result<(UserOverview, Recorded), AdminError>
+    async fn alter_user<F>(
+        &self,
+        action: &'static str,
+        which: &str,
+        alter: F,
+    ) -> Result<(UserOverview, Recorded), AdminError>
     where
         F: FnOnce(&mut User) -> Vec<Change> + Send + 'static,
     {
         let name = which.to_owned();
-        self.act(move |conn| {
+        self.act(action, move |conn| {
             Box::pin(async move {
                 let mut user = users::require(conn, &name).await?;
                 let mut changes = alter(&mut user);
                 users::update(conn, &user).await?;
                 changes.push(Change::UserChanged(user.id.clone()));
-                Ok(Act { value: overview(conn, user).await?, changes })
+                Ok(Act::new(overview(conn, user).await?, changes))
             })
         })
         .await

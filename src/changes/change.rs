@@ -1,9 +1,8 @@
 //! A change: one numbered row of the feed, chained to the one before.
 
-use std::fmt;
-
 use sha2::{Digest as _, Sha256};
 
+use super::entry::Entry;
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::{ClientId, GrantId, ResourceServerId, RoleName, UserId};
 use crate::domain::position::{ChangeHash, ChangeNumber};
@@ -233,50 +232,6 @@ impl Change {
     }
 }
 
-/// Who made a change: a principal, or an operator at a command line. Not a secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Actor(String);
-
-impl Actor {
-    pub fn client(id: &ClientId) -> Self {
-        Self(format!("client {id}"))
-    }
-
-    pub fn resource_server(id: &ResourceServerId) -> Self {
-        Self(format!("resource server {id}"))
-    }
-
-    pub fn user(id: &UserId) -> Self {
-        Self(format!("user {id}"))
-    }
-
-    pub fn command_line() -> Self {
-        Self("command line".to_owned())
-    }
-
-    pub fn replica(name: &str) -> Self {
-        Self(format!("replica {name}"))
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Actor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A change that is to be recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    pub change: Change,
-    pub actor: Actor,
-    pub reason: Option<String>,
-}
-
 /// A change as the feed holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedChange {
@@ -317,21 +272,16 @@ fn chain_value(
     hash.update(recorded_at.unix_seconds().to_be_bytes());
     hash.update([u8::from(entry.reason.is_some())]);
     let reason = entry.reason.as_deref().unwrap_or_default();
-    for text in [kind, &target, entry.actor.as_str(), reason] {
+    for text in [kind, &target, entry.author.actor.as_str(), reason] {
         hash.update((text.len() as u64).to_be_bytes());
         hash.update(text.as_bytes());
     }
     ChangeHash(hash.finalize().into())
 }
 
-impl Entry {
-    pub(super) fn from_columns(change: Change, actor: String, reason: Option<String>) -> Self {
-        Self { change, actor: Actor(actor), reason }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::entry::Actor;
     use super::*;
 
     fn every_kind() -> Vec<Change> {
@@ -411,7 +361,8 @@ mod tests {
     #[test]
     fn every_column_is_in_the_chain() {
         let entry = |change: &Change, actor: &str, reason: Option<&str>| {
-            Entry::from_columns(change.clone(), actor.to_owned(), reason.map(ToOwned::to_owned))
+            Entry::new(change.clone(), Actor::from_stored(actor.to_owned()))
+                .because(reason.map(ToOwned::to_owned))
         };
         let start = ChangeHash::default();
         let at = Timestamp::from_unix_seconds;

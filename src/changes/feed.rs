@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::acknowledge::{Acknowledgement, Acknowledger, Recorded};
-use super::change::Entry;
+use super::entry::Entry;
 use super::published::Published;
 use super::sequence::Sequence;
 use super::snapshot::Snapshot;

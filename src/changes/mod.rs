@@ -3,7 +3,7 @@
 //! Everything that can make a token mean less, or something else, is a numbered row in one SQL
 //! sequence. Read on in this order:
 //!
-//! - [`change`]: what a row says, and how rows are chained.
+//! - [`change`]: what a row says, and how rows are chained; [`entry`]: who asks for it, and why.
 //! - [`snapshot`], [`revoked`]: what a replica knows, as one immutable value.
 //! - [`store`]: what the feed needs of SQL, one transaction a method; [`sql_feed`] has them.
 //! - [`replica`]: the lease (join, renew, leave), driven by [`tail`]; [`published`] shows its state.
@@ -13,6 +13,7 @@
 
 mod acknowledge;
 mod change;
+mod entry;
 mod feed;
 mod published;
 mod replica;
@@ -25,7 +26,8 @@ mod tail;
 mod witness;
 
 pub use self::acknowledge::{Acknowledgement, Acknowledger, Recorded, Standing};
-pub use self::change::{Actor, Change, Entry, KillScope, RecordedChange};
+pub use self::change::{Change, KillScope, RecordedChange};
+pub use self::entry::{Actor, Author, Entry};
 pub use self::feed::{ChangeFeed, NoLease};
 pub use self::published::Published;
 pub use self::replica::{Replica, ReplicaParts, WitnessPassed};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::acknowledge::Recorded;
-use super::change::Entry;
+use super::entry::Entry;
 use super::store::{FeedError, Recorder};
 use crate::domain::clock::Clock;
 use crate::sql::SqlError;

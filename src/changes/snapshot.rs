@@ -205,7 +205,7 @@ impl<V> Snapshot<V> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::change::{Actor, Entry};
+    use super::super::entry::{Actor, Entry};
     use super::*;
 
     fn start() -> Snapshot<()> {
@@ -217,7 +217,7 @@ mod tests {
     }
 
     fn after(snapshot: &Snapshot<()>, change: Change) -> Result<Snapshot<()>, CannotApply> {
-        let entry = Entry { change, actor: Actor::command_line(), reason: None };
+        let entry = Entry::new(change, Actor::command_line());
         let number = snapshot.position.number.next();
         let at = Timestamp::from_unix_seconds(1);
         let row = RecordedChange::chain(&snapshot.position.hash, number, entry, at);

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::change::{Entry, RecordedChange};
+use super::change::RecordedChange;
+use super::entry::Entry;
 use super::snapshot::{CannotApply, Snapshot};
 use crate::domain::identifier::GrantId;
 use crate::domain::position::{ChangeHash, ChangeNumber, Position};

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{CliError, Output};
 use crate::admin::{Admin, AdminError};
-use crate::changes::{Acknowledgement, Actor, Recorded, Standing};
+use crate::changes::{Acknowledgement, Recorded, Standing};
 use crate::config::{Config, Sources};
 use crate::domain::clock::MAX_LEASE;
 use crate::domain::password::{MAX_PASSWORD_BYTES, Password, PasswordHash};
@@ -49,7 +49,7 @@ impl Context {
             Err(_served) => Ok(0),
         };
         let migrated = migrated.map_err(|error| CliError::Failed(error.to_string()))?;
-        let admin = stores.admin(Actor::command_line());
+        let admin = stores.admin();
         Ok(Self { stores, admin, migrated, config, runtime })
     }
 

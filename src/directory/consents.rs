@@ -6,7 +6,7 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use crate::changes::{Actor, Change, Entry, KillScope, lock_sequence, newest_kill, record_in};
+use crate::changes::{Author, Change, Entry, KillScope, lock_sequence, newest_kill, record_in};
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::{ClientId, UserId};
 use crate::domain::position::ChangeNumber;
@@ -108,13 +108,13 @@ pub async fn withdraw(
     conn: &mut Connection,
     user: &UserId,
     client: &ClientId,
-    actor: Actor,
+    author: Author,
     now: Timestamp,
 ) -> Result<ChangeNumber, SqlError> {
     lock_sequence(conn).await?;
     forget(conn, user, client).await?;
     let change = Change::Killed(KillScope::Consent(user.clone(), client.clone()));
-    let numbers = record_in(conn, vec![Entry { change, actor, reason: None }], now).await?;
+    let numbers = record_in(conn, vec![Entry::new(change, author)], now).await?;
     Ok(numbers.into_iter().max().unwrap_or_default())
 }
 

@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::cross_origin::Reader;
 use super::introspect::{KNOWN, TOKEN_MISSING};
 use super::observe::observe;
-use super::{WorkerState, basic, form};
+use super::{WorkerState, address, basic, form};
 use crate::oauth::OAuthError;
 use crate::oauth::revoke::Revocation;
 
@@ -18,7 +18,7 @@ pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerStat
         reader.note_client(&form);
         let credentials = basic::credentials(&request, &form)?;
         let token = form.bytes("token").ok_or(TOKEN_MISSING)?;
-        let outcome = state.server.revoke(&credentials, token).await;
+        let outcome = state.server.revoke(&credentials, token, address::of_client(&request)).await;
         let metrics = &state.shared.metrics;
         let result = match &outcome {
             Ok(Revocation::Acknowledged { took }) => {

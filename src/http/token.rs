@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::cross_origin::Reader;
 use super::form::{Form, Known, Occurs};
 use super::observe::observe;
-use super::{WorkerState, basic, form, respond};
+use super::{WorkerState, address, basic, form, respond};
 use crate::domain::identifier::ResourceIdentifier;
 use crate::domain::pkce::CodeVerifier;
 use crate::domain::scope::Scope;
@@ -63,7 +63,7 @@ fn parse(request: &HttpRequest, form: &Form) -> Result<TokenRequest, OAuthError>
     let resources: Result<Vec<_>, _> = resources.collect();
     let resources = resources
         .map_err(|_| OAuthError::InvalidTarget("a resource is an absolute URI without a fragment"))?;
-    Ok(TokenRequest { grant, credentials, scope, resources })
+    Ok(TokenRequest { grant, credentials, scope, resources, address: address::of_client(request) })
 }
 
 fn presented(grant_type: GrantType, form: &Form) -> Result<PresentedGrant, OAuthError> {

@@ -1,6 +1,7 @@
 //! What a user sees of their own: where they are logged in, and what they gave clients. All of it can be ended.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::sessions::LoginSession;
 use super::visitor::within;
@@ -88,15 +89,19 @@ impl Identity {
         // A grant or a count of failures is no session.
         let session = LoginSession::at(id, encoded, now).ok().flatten();
         match session.filter(|session| session.record.subject == visitor.user.id) {
-            Some(session) => self.end_session(&session).await.map(|()| true),
+            Some(session) => self.end_session(&session, visitor.address).await.map(|()| true),
             None => Ok(false),
         }
     }
 
     /// Ends every login session of a user, and all that was given in them.
-    pub(super) async fn end_sessions_of(&self, user: &UserId) -> Result<(), Unavailable> {
+    pub(super) async fn end_sessions_of(
+        &self,
+        user: &UserId,
+        address: Option<IpAddr>,
+    ) -> Result<(), Unavailable> {
         let change = Change::Killed(KillScope::LoginSessionsOf(user.clone()));
-        self.record(Entry { change, actor: Actor::user(user), reason: None }).await
+        self.record(Entry::new(change, Actor::user(user).at(address))).await
     }
 
     /// Revokes something that the visitor gave a client. `false` when they gave no such thing.
@@ -109,7 +114,7 @@ impl Identity {
         let record = record.decode().ok().filter(|record| record.subject() == Some(&visitor.user.id));
         let Some(record) = record else { return Ok(false) };
         let change = Change::GrantRevoked { grant, ends_at: Some(record.expires_at) };
-        self.record(Entry { change, actor: Actor::user(&visitor.user.id), reason: None }).await?;
+        self.record(Entry::new(change, visitor.author())).await?;
         Ok(true)
     }
 }

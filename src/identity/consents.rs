@@ -2,7 +2,7 @@
 
 use super::visitor::within;
 use super::{Identity, Unavailable, Visitor};
-use crate::changes::{Actor, Recorded};
+use crate::changes::Recorded;
 use crate::directory::consents;
 use crate::domain::identifier::ClientId;
 use crate::domain::scope::Scope;
@@ -50,9 +50,9 @@ impl Identity {
             client.map(|client| client.id.clone())
         });
         let Some(client) = found? else { return Ok(false) };
-        let (user, now) = (visitor.user.id.clone(), self.feed.clock().now());
+        let (user, author, now) = (visitor.user.id.clone(), visitor.author(), self.feed.clock().now());
         let withdrawn = self.database.write(move |conn| {
-            Box::pin(async move { consents::withdraw(conn, &user, &client, Actor::user(&user), now).await })
+            Box::pin(async move { consents::withdraw(conn, &user, &client, author, now).await })
         });
         within(async {
             let number = withdrawn.await?;

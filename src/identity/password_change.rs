@@ -6,7 +6,7 @@ use super::login::{LoggedIn, Login, LoginFailure};
 use super::passwords::UnsuitablePassword;
 use super::visitor::within;
 use super::{Identity, Unavailable, Visitor};
-use crate::changes::{Actor, Change, Entry, KillScope, Recorded, lock_sequence, record_in};
+use crate::changes::{Author, Change, Entry, KillScope, Recorded, lock_sequence, record_in};
 use crate::directory::users::{self, User};
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::GrantId;
@@ -70,10 +70,11 @@ impl Identity {
             Ok(hashed) => hashed,
             Err(unsuitable) => return Ok(PasswordChanged::Unsuitable(unsuitable)),
         };
-        let (before, spared, now) = (user.clone(), visitor.session.id, self.feed.clock().now());
-        let written = self
-            .database
-            .write(move |conn| Box::pin(async move { replace(conn, &before, hashed, spared, now).await }));
+        let (spared, author) = (visitor.session.id, visitor.author());
+        let (before, now) = (user.clone(), self.feed.clock().now());
+        let written = self.database.write(move |conn| {
+            Box::pin(async move { replace(conn, &before, hashed, spared, author, now).await })
+        });
         let Some(number) = written.await? else { return Ok(PasswordChanged::Wrong) };
         self.confirm(Recorded { number, since: self.feed.clock().boot() }).await?;
         let renewed = self.login.sessions().renew(store, &visitor.session, now).await?;
@@ -110,18 +111,19 @@ async fn replace(
     before: &User,
     password: PasswordHash,
     spared: GrantId,
+    author: Author,
     now: Timestamp,
 ) -> Result<Option<ChangeNumber>, SqlError> {
     lock_sequence(conn).await?;
     let text = |user: &User| user.password.as_ref().map(|hash| hash.expose().to_owned());
     let user = users::find(conn, &before.id).await?;
     let Some(user) = user.filter(|user| user.enabled && text(user) == text(before)) else { return Ok(None) };
-    let (id, actor) = (user.id.clone(), Actor::user(&user.id));
+    let id = user.id.clone();
     let password_changed_at = Some(now);
     let password = Some(password);
     users::update(conn, &User { password, password_changed_at, must_change_password: false, ..user }).await?;
     let kill = KillScope::other_login_sessions(id.clone(), spared);
-    let changes = [Change::Killed(kill), Change::UserChanged(id)];
-    let entries = changes.map(|change| Entry { change, actor: actor.clone(), reason: None });
-    Ok(record_in(conn, entries.into(), now).await?.into_iter().max())
+    let killed = Entry::new(Change::Killed(kill), author.clone());
+    let changed = Entry { action: Some("change-password"), ..Entry::new(Change::UserChanged(id), author) };
+    Ok(record_in(conn, vec![killed, changed], now).await?.into_iter().max())
 }

@@ -3,13 +3,14 @@
 //! Everything that is answered is judged by a snapshot of the feed that was taken after the last await, so that what was
 //! ended before a page was asked for is ended on it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::login::{Credentials, LoggedIn, LoginFailure};
 use super::sessions::LoginSession;
 use super::{Identity, Unavailable};
-use crate::changes::{Actor, Change, Entry, KillScope, Recorded};
+use crate::changes::{Actor, Author, Change, Entry, KillScope, Recorded};
 use crate::directory::{Snapshot, UserFacts};
 use crate::domain::position::ChangeNumber;
 
@@ -26,6 +27,15 @@ pub struct Visitor {
     /// The position of the feed that was known before the first of these was looked at: the birth number of what is
     /// given to them now.
     pub born: ChangeNumber,
+    /// From where they are asking now.
+    pub address: Option<IpAddr>,
+}
+
+impl Visitor {
+    /// As whom they act.
+    pub fn author(&self) -> Author {
+        Actor::user(&self.user.id).at(self.address)
+    }
 }
 
 impl Identity {
@@ -45,7 +55,11 @@ impl Identity {
     ///
     /// # Errors
     /// When a store cannot be asked.
-    pub async fn visitor(&self, cookie: &[u8]) -> Result<Option<Visitor>, Unavailable> {
+    pub async fn visitor(
+        &self,
+        cookie: &[u8],
+        address: Option<IpAddr>,
+    ) -> Result<Option<Visitor>, Unavailable> {
         let born = self.position()?;
         within(async {
             let (store, sessions) = (self.grants.as_ref(), self.login.sessions());
@@ -53,7 +67,7 @@ impl Identity {
             let Some(session) = sessions.find(store, cookie, now).await? else { return Ok(None) };
             sessions.see(store, &session, now).await?;
             let user = self.user_of(&session).await?;
-            Ok(user.map(|user| Visitor { session, user, born }))
+            Ok(user.map(|user| Visitor { session, user, born, address }))
         })
         .await?
     }
@@ -62,7 +76,12 @@ impl Identity {
     ///
     /// # Errors
     /// When it is not known to have ended everywhere; the end may have been recorded, and asking again is safe.
-    pub async fn log_out(&self, cookie: &[u8], everywhere: bool) -> Result<(), Unavailable> {
+    pub async fn log_out(
+        &self,
+        cookie: &[u8],
+        everywhere: bool,
+        address: Option<IpAddr>,
+    ) -> Result<(), Unavailable> {
         let (store, now) = (self.grants.as_ref(), self.feed.clock().now());
         let found = within(self.login.sessions().find(store, cookie, now)).await??;
         let Some(session) = found else { return Ok(()) };
@@ -70,8 +89,8 @@ impl Identity {
         // again has to wait for it.
         let lives = self.feed.with_current(|known| session.is_live(known))?;
         match everywhere && lives {
-            true => self.end_sessions_of(&session.record.subject).await,
-            false => self.end_session(&session).await,
+            true => self.end_sessions_of(&session.record.subject, address).await,
+            false => self.end_session(&session, address).await,
         }
     }
 
@@ -79,9 +98,14 @@ impl Identity {
     ///
     /// # Errors
     /// When that is not known to be so; the end may have been recorded, and asking again is safe.
-    pub async fn end_session(&self, session: &LoginSession) -> Result<(), Unavailable> {
+    pub async fn end_session(
+        &self,
+        session: &LoginSession,
+        address: Option<IpAddr>,
+    ) -> Result<(), Unavailable> {
         let change = Change::Killed(KillScope::login_session(session.id));
-        self.record(Entry { change, actor: Actor::user(&session.record.subject), reason: None }).await?;
+        let author = Actor::user(&session.record.subject).at(address);
+        self.record(Entry::new(change, author)).await?;
         // Nothing rests on it: the feed knows.
         self.grants.remove(session.id).await.ok();
         Ok(())

@@ -1,11 +1,12 @@
 //! The revocation endpoint (RFC 7009): a token dies, everywhere, before the answer.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::AuthorizationServer;
 use super::client_authentication::{Caller, PresentedCredentials};
 use super::error::OAuthError;
-use crate::changes::{Actor, Change, Entry, Recorded};
+use crate::changes::{Actor, Author, Change, Entry, Recorded};
 use crate::domain::clock::{BootTime, Timestamp};
 use crate::domain::identifier::GrantId;
 use crate::domain::token::{TokenKind, TokenString};
@@ -26,7 +27,7 @@ pub enum Revocation {
 
 impl AuthorizationServer {
     /// Revokes the whole grant of a token, for the client that owns it or for a resource server
-    /// that it was meant for.
+    /// that it was meant for. `address` is the caller's.
     ///
     /// # Errors
     /// [`OAuthError::InvalidClient`] when the caller is nobody; [`OAuthError::InvalidGrant`], with
@@ -36,9 +37,10 @@ impl AuthorizationServer {
         &self,
         credentials: &PresentedCredentials,
         token: &[u8],
+        address: Option<IpAddr>,
     ) -> Result<Revocation, OAuthError> {
         let patience = self.settings.revoke_wait;
-        within(patience, self.revoke_within(patience, credentials, token)).await
+        within(patience, self.revoke_within(patience, credentials, token, address)).await
     }
 
     /// Revokes a grant of which somebody replayed a code or a refresh token, and waits until that is
@@ -50,14 +52,15 @@ impl AuthorizationServer {
         &self,
         grant: GrantId,
         ends_at: Timestamp,
-        actor: Actor,
+        author: Author,
         reason: &str,
     ) -> Result<(), OAuthError> {
         let patience = self.settings.revoke_wait.min(BURN_WAIT);
         within(patience, async {
             let began = self.feed.clock().boot();
             let change = Change::GrantRevoked { grant, ends_at: Some(ends_at) };
-            let recorded = self.feed.record(Entry { change, actor, reason: Some(reason.to_owned()) }).await?;
+            let entry = Entry::new(change, author).because(Some(reason.to_owned()));
+            let recorded = self.feed.record(entry).await?;
             self.confirm(recorded, patience, began).await.map(drop)
         })
         .await
@@ -68,6 +71,7 @@ impl AuthorizationServer {
         patience: Duration,
         credentials: &PresentedCredentials,
         token: &[u8],
+        address: Option<IpAddr>,
     ) -> Result<Revocation, OAuthError> {
         let began = self.feed.clock().boot();
         let known = self.feed.current()?;
@@ -77,7 +81,7 @@ impl AuthorizationServer {
         let recorded = match known.revoked.number(&token.grant_id()) {
             // Recorded already: this request waits for the same acknowledgement.
             Some(number) => self.feed.known(number),
-            None => self.record_revocation(&caller, &token).await?,
+            None => self.record_revocation(&caller, &token, address).await?,
         };
         self.confirm(recorded, patience, began).await.map(|took| Revocation::Acknowledged { took })
     }
@@ -104,7 +108,12 @@ impl AuthorizationServer {
     }
 
     /// Records the revocation.
-    async fn record_revocation(&self, caller: &Caller, token: &TokenString) -> Result<Recorded, OAuthError> {
+    async fn record_revocation(
+        &self,
+        caller: &Caller,
+        token: &TokenString,
+        address: Option<IpAddr>,
+    ) -> Result<Recorded, OAuthError> {
         let grant = token.grant_id();
         let ends_at = match self.grants.load(grant).await? {
             Some(record) => {
@@ -121,7 +130,7 @@ impl AuthorizationServer {
             Caller::ResourceServer(server) => Actor::resource_server(&server.id),
         };
         let change = Change::GrantRevoked { grant, ends_at };
-        Ok(self.feed.record(Entry { change, actor, reason: None }).await?)
+        Ok(self.feed.record(Entry::new(change, actor.at(address))).await?)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The token endpoint (RFC 6749 §3.2): one request, handed to its grant type.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -21,6 +22,8 @@ pub struct TokenRequest {
     pub scope: Option<Scope>,
     /// RFC 8707 §2: may be given several times.
     pub resources: Vec<ResourceIdentifier>,
+    /// Of the client, or of whoever calls in its name.
+    pub address: Option<IpAddr>,
 }
 
 /// What the request rests on: its `grant_type`, and what belongs to that.

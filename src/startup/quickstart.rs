@@ -14,7 +14,6 @@ use crate::admin::clients::{ClientUpdate, NewClient};
 use crate::admin::resource_servers::{NewResourceServer, ResourceServerUpdate};
 use crate::admin::users::NewUser;
 use crate::admin::{Admin, AdminError};
-use crate::changes::Actor;
 use crate::config::{Config, ConfigError};
 use crate::directory::{GrantType, ScopeDescriptions};
 use crate::domain::entropy::{self, Entropy};
@@ -96,7 +95,7 @@ fn failed(error: impl std::fmt::Display) -> ServeError {
 /// # Errors
 /// When the embedded stores fail.
 pub async fn prepare(config: &Config, stores: &Stores) -> Result<Demo, ServeError> {
-    let admin = stores.admin(Actor::command_line());
+    let admin = stores.admin();
     let scope = Scope::parse(SCOPE).map_err(|_| failed("the demonstration is malformed"))?;
     app(&admin, scope.clone(), &config.issuer).await?;
     Ok(Demo {

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use tokio::runtime::Handle;
 
 use crate::admin::Admin;
-use crate::changes::{Actor, SqlFeed, WitnessMover};
+use crate::changes::{Actor, Author, SqlFeed, WitnessMover};
 use crate::config::{Config, ConfigError};
 use crate::directory::{DirectoryProjection, UserCache};
 use crate::domain::clock::{Clock, SystemClock};
@@ -158,12 +158,18 @@ impl Stores {
     }
 
     /// The hands of an admin at a command line.
-    pub fn admin(&self, actor: Actor) -> Admin {
+    pub fn admin(&self) -> Admin {
         let feed = self.feed(None);
         let mover = WitnessMover::new(self.witness(), Arc::new(feed.clone()));
         let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
-        Admin::new(self.database.clone(), feed, clock, entropy, mover, actor)
+        Admin::new(self.database.clone(), feed, clock, entropy, mover, operator())
     }
+}
+
+/// Whoever runs this command, as the operating system knows them.
+fn operator() -> Author {
+    let (machine, user) = (rustix::system::uname(), rustix::process::getuid());
+    Actor::command_line().on_machine(&machine.nodename().to_string_lossy(), user.as_raw())
 }
 
 fn database_url(config: &Config) -> Result<DatabaseUrl, ConfigError> {

@@ -98,7 +98,9 @@ impl Scene {
     async fn withdraw(&self, id: &str) -> ChangeNumber {
         let (user, client) = (self.mira.clone(), client(id));
         let written = self.sql.database.write(move |conn| {
-            Box::pin(async move { consents::withdraw(conn, &user, &client, Actor::user(&user), NOW).await })
+            Box::pin(
+                async move { consents::withdraw(conn, &user, &client, Actor::user(&user).into(), NOW).await },
+            )
         });
         written.await.unwrap()
     }

@@ -239,7 +239,7 @@ pub fn keys(seed: u8) -> Arc<TokenKeys> {
 }
 
 pub fn entry(change: Change) -> Entry {
-    Entry { change, actor: Actor::command_line(), reason: Some("a case of the contract".to_owned()) }
+    Entry::new(change, Actor::command_line()).because(Some("a case of the contract".to_owned()))
 }
 
 pub fn revoked_until(grant: GrantId, ends_at: Timestamp) -> Entry {

@@ -236,7 +236,7 @@ async fn a_full_page_reaches_its_last_revocation_and_no_further(kind: Kind) {
 }
 
 async fn recovered(sql: &Sql, seen: u64) -> Position {
-    let entry = Entry { change: Change::Recovered, actor: Actor::command_line(), reason: None };
+    let entry = Entry::new(Change::Recovered, Actor::command_line());
     recover(&sql.database, entry, number(seen), sql.clock.now()).await.unwrap()
 }
 

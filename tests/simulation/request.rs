@@ -117,7 +117,7 @@ impl Process {
         let _underway = Underway::begin(&self);
         let before = self.clock.boot();
         let recorded = loop {
-            let entry = Entry { change: change.clone(), actor: Actor::command_line(), reason: None };
+            let entry = Entry::new(change.clone(), Actor::command_line());
             match self.feed.record(entry).await {
                 Ok(recorded) => break recorded,
                 Err(_) => pause(&self.clock, Duration::from_millis(10)).await,

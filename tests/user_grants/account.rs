@@ -134,14 +134,14 @@ async fn everywhere_is_every_session_and_nobody_elses(kind: Kind) {
     let first = world.visitor(&this).await.unwrap();
     let noor = world.logged_in("noor").await;
     let (ended, kept) = (world.give(&first, &app).await, world.give(&noor, &app).await);
-    world.identities[0].log_out(this.token.expose().as_bytes(), true).await.unwrap();
+    world.identities[0].log_out(this.token.expose().as_bytes(), true, None).await.unwrap();
     assert!(world.visitor(&this).await.is_none() && world.visitor(&second).await.is_none());
     assert!(!world.is_active(access(&ended)).await && world.is_active(access(&kept)).await);
     let again = world.logged_in("mira").await;
     assert_eq!(world.account(&again).await.sessions.len(), 1);
     // One that has ended ends no other; nor does what is no session.
     for cookie in [this.token.expose(), second.token.expose(), "", access(&kept)] {
-        world.identities[1].log_out(cookie.as_bytes(), true).await.unwrap();
+        world.identities[1].log_out(cookie.as_bytes(), true, None).await.unwrap();
     }
     assert_eq!(world.account(&again).await.sessions.len(), 1);
 }
@@ -162,7 +162,7 @@ async fn x31_nobody_ends_what_is_somebody_elses(kind: Kind) {
     assert!(!identity.end_own_session(&mira, grant).await.unwrap());
     assert!(!identity.revoke_own_grant(&mira, mira.session.id).await.unwrap());
     identity.withdraw_consent(&noor, "app").await.unwrap();
-    identity.log_out(noors.token.expose().as_bytes(), true).await.unwrap();
+    identity.log_out(noors.token.expose().as_bytes(), true, None).await.unwrap();
     assert!(world.is_active(access(&tokens)).await);
     assert_eq!(world.account(&mira).await.sessions.len(), 1);
 }

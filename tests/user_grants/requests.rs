@@ -42,5 +42,11 @@ pub fn refreshing(app: &App, token: &str) -> TokenRequest {
 }
 
 fn request(app: &App, grant: PresentedGrant) -> TokenRequest {
-    TokenRequest { grant, credentials: app.credentials.clone(), scope: None, resources: Vec::new() }
+    TokenRequest {
+        grant,
+        credentials: app.credentials.clone(),
+        scope: None,
+        resources: Vec::new(),
+        address: None,
+    }
 }

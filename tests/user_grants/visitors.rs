@@ -81,7 +81,7 @@ impl World {
 
     /// Whom the other replica sees.
     pub async fn visitor(&self, logged_in: &LoggedIn) -> Option<Visitor> {
-        self.identities[1].visitor(logged_in.token.expose().as_bytes()).await.unwrap()
+        self.identities[1].visitor(logged_in.token.expose().as_bytes(), None).await.unwrap()
     }
 }
 
@@ -94,13 +94,13 @@ async fn a_session_is_known_to_every_replica_and_ended_on_all_of_them(kind: Kind
     assert_eq!(visitor.session.id, logged_in.session.id);
     assert!(visitor.born >= logged_in.session.record.born);
     let other = world.log_in(PASSWORD).await.unwrap();
-    world.identities[1].end_session(&visitor.session).await.unwrap();
+    world.identities[1].end_session(&visitor.session, None).await.unwrap();
     for identity in &world.identities {
-        assert!(identity.visitor(logged_in.token.expose().as_bytes()).await.unwrap().is_none());
+        assert!(identity.visitor(logged_in.token.expose().as_bytes(), None).await.unwrap().is_none());
     }
     assert!(world.visitor(&other).await.is_some());
     // What was ended is ended for whoever asks again.
-    world.identities[0].end_session(&visitor.session).await.unwrap();
+    world.identities[0].end_session(&visitor.session, None).await.unwrap();
 }
 
 async fn r4_what_was_given_in_a_session_dies_with_it(kind: Kind) {
@@ -110,7 +110,7 @@ async fn r4_what_was_given_in_a_session_dies_with_it(kind: Kind) {
     let visitor = world.visitor(&logged_in).await.unwrap();
     let tokens = world.give(&visitor, &app).await;
     assert!(world.is_active(access(&tokens)).await);
-    world.identities[0].end_session(&visitor.session).await.unwrap();
+    world.identities[0].end_session(&visitor.session, None).await.unwrap();
     assert!(!world.is_active(access(&tokens)).await);
     // Nor is anything given by whoever was asked before.
     assert_eq!(world.replicas[1].approve(&world.request(&app), &approval(&visitor)).await.unwrap(), None);

@@ -430,7 +430,7 @@ impl World {
 
     /// Revokes a token, as its client.
     pub async fn revoke(&self, app: &App, token: &str) {
-        self.replicas[0].revoke(&app.credentials, token.as_bytes()).await.unwrap();
+        self.replicas[0].revoke(&app.credentials, token.as_bytes(), None).await.unwrap();
     }
 
     /// The set of what was given in the user's login session.

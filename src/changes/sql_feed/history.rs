@@ -8,7 +8,8 @@ use diesel_async::RunQueryDsl;
 
 use super::sequence::{insert, move_head, note_key_use};
 use super::{Projection, SqlFeed, chain_value, feed_row, not_a_revocation, number, stored};
-use crate::changes::change::{Change, Entry, RecordedChange};
+use crate::changes::change::{Change, RecordedChange};
+use crate::changes::entry::Entry;
 use crate::changes::store::{FeedError, Head, History, RevocationPage};
 use crate::domain::clock::Timestamp;
 use crate::domain::position::{ChangeHash, ChangeNumber, Position};

@@ -9,7 +9,8 @@ use diesel_async::RunQueryDsl;
 
 use super::sequence::note_key_use;
 use super::{ChangeRow, Projection, SqlFeed, feed_row, number, record_in, stored};
-use crate::changes::change::{Actor, Change, Entry, RecordedChange};
+use crate::changes::change::{Change, RecordedChange};
+use crate::changes::entry::{Actor, Entry};
 use crate::changes::snapshot::Snapshot;
 use crate::changes::store::{
     FeedError, FeedStore, Incarnation, Publish, Recorder, Renewal, ReplicaRow, Replicas,
@@ -47,7 +48,7 @@ impl<P: Projection> FeedStore<P::View> for SqlFeed<P> {
                         && note_key_use(conn, fingerprint.as_str(), now).await?
                     {
                         let change = Change::TokenKeyAdded(fingerprint);
-                        let entry = Entry { change, actor: Actor::replica(&row.name), reason: None };
+                        let entry = Entry::new(change, Actor::replica(&row.name));
                         record_in(conn, vec![entry], now).await?;
                     }
                     Ok(())

@@ -13,7 +13,8 @@ use diesel_async::RunQueryDsl;
 
 pub use self::history::recover;
 pub use self::sequence::{lock_sequence, newest_kill, record_in, record_longest_lifetime};
-use super::change::{Change, Entry, REVOKE_GRANT, RecordedChange};
+use super::change::{Change, REVOKE_GRANT, RecordedChange};
+use super::entry::{Actor, Entry};
 use super::snapshot::CannotApply;
 use super::store::FeedError;
 use crate::domain::clock::{Clock, Timestamp};
@@ -120,7 +121,7 @@ impl ChangeRow {
             target,
             ends_at: recorded.entry.change.ends_at().map(Timestamp::unix_seconds),
             recorded_at: recorded.recorded_at.unix_seconds(),
-            actor: recorded.entry.actor.to_string(),
+            actor: recorded.entry.author.actor.to_string(),
             reason: recorded.entry.reason.clone(),
             hash: recorded.hash.0.to_vec(),
         })
@@ -133,7 +134,7 @@ impl ChangeRow {
             .ok_or(CannotApply::UnknownKind { number, kind: self.kind })?;
         Ok(RecordedChange {
             number,
-            entry: Entry::from_columns(change, self.actor, self.reason),
+            entry: Entry::new(change, Actor::from_stored(self.actor)).because(self.reason),
             recorded_at: Timestamp::from_unix_seconds(self.recorded_at),
             hash: chain_value(&self.hash)?,
         })

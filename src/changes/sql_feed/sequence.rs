@@ -7,7 +7,8 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::{CHANNEL, ChangeRow, FeedRow, feed_row, number, of_kind, stored};
-use crate::changes::change::{Change, Entry, KillScope, RECORDED_ONCE, RecordedChange};
+use crate::changes::change::{Change, KillScope, RECORDED_ONCE, RecordedChange};
+use crate::changes::entry::Entry;
 use crate::domain::clock::Timestamp;
 use crate::domain::position::{ChangeHash, ChangeNumber};
 use crate::sql::schema::{changes, feed, kills, token_keys};

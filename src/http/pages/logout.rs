@@ -10,7 +10,7 @@ use askama::Template;
 use super::super::body::NoBody;
 use super::super::form::{self, Known, Occurs};
 use super::super::observe::observe_page;
-use super::super::{WorkerState, body, transport};
+use super::super::{WorkerState, address, body, transport};
 use super::error::PageError;
 use super::forms::{self, Purpose, require_own_page};
 use super::render::{self, FormsLead, Site};
@@ -59,7 +59,7 @@ pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerStat
             _ => return Err(NOWHERE.into()),
         };
         let cookie = cookies::read(&request, cookies::SESSION).unwrap_or_default();
-        state.identity.log_out(cookie, everywhere).await?;
+        state.identity.log_out(cookie, everywhere, address::of_client(&request)).await?;
         let base = Site::new(&state.server.settings().issuer).base();
         let mut response = render::redirect(&format!("{base}/logout"))?;
         cookies::set(&mut response, cookies::SESSION, "", Some(Duration::ZERO))?;

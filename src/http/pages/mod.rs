@@ -25,14 +25,14 @@ pub use self::demo::Demo;
 pub use self::error::PageError;
 pub use self::forms::Forms;
 use self::render::Site;
-use super::WorkerState;
+use super::{WorkerState, address};
 use crate::identity::Visitor;
 use crate::oauth::authorize::{Approval, AuthorizationError, AuthorizationRequest};
 
 /// Who is logged in in the browser that asks.
 async fn visitor(state: &WorkerState, request: &HttpRequest) -> Result<Option<Visitor>, PageError> {
     match cookies::read(request, cookies::SESSION) {
-        Some(cookie) => Ok(state.identity.visitor(cookie).await?),
+        Some(cookie) => Ok(state.identity.visitor(cookie, address::of_client(request)).await?),
         None => Ok(None),
     }
 }
@@ -44,7 +44,7 @@ async fn approve(
     asked: &AuthorizationRequest,
     visitor: Visitor,
 ) -> Result<HttpResponse, PageError> {
-    let Visitor { session, user, born } = visitor;
+    let Visitor { session, user, born, address: _ } = visitor;
     let approval = Approval { subject: user.id.clone(), session: session.id, born };
     if let Some(location) = state.server.approve(asked, &approval).await? {
         return render::redirect(&location);

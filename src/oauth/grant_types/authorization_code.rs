@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::issuing::{self, INVALID, Issued, Verdict, add_access_token, asked, genuine, lives};
-use crate::changes::Actor;
+use crate::changes::{Actor, Author};
 use crate::directory::{Client, GrantType};
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::GrantId;
@@ -37,7 +37,8 @@ pub(in crate::oauth) async fn redeem(
             return Err(INVALID);
         }
         if fits == Fits::Replay {
-            return Err(burn(server, &client, grant_id, &record).await);
+            let author = Actor::client(&client.id).at(request.address);
+            return Err(burn(server, author, grant_id, &record).await);
         }
         let asked = asked(request, &record, &client, &known)?;
         let Some(salt) = record.user.as_ref().map(|user| user.salt) else { return Err(INVALID) };
@@ -123,11 +124,10 @@ fn consume(
 /// code." Only whoever proves to be the client and has the verifier gets that far (OAuth 2.1 §7.5.2).
 async fn burn(
     server: &AuthorizationServer,
-    client: &Client,
+    author: Author,
     grant: GrantId,
     record: &GrantRecord,
 ) -> OAuthError {
-    log::warn!("grant {grant}: its authorization code was replayed by {}; it is revoked", client.id);
-    let actor = Actor::client(&client.id);
-    server.burn(grant, record.expires_at, actor, "code_replay").await.err().unwrap_or(INVALID)
+    log::warn!("grant {grant}: its authorization code was replayed by {}; it is revoked", author.actor);
+    server.burn(grant, record.expires_at, author, "code_replay").await.err().unwrap_or(INVALID)
 }

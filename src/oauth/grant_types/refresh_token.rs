@@ -8,8 +8,7 @@ use std::cmp::Ordering;
 use std::time::Duration;
 
 use super::issuing::{self, INVALID, Verdict, add_access_token, asked, genuine, given_before, lives};
-use crate::changes::{Actor, Change, Entry};
-use crate::directory::Client;
+use crate::changes::{Actor, Author, Change, Entry};
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::GrantId;
 use crate::domain::token::{PlainToken, Successors, TokenDigest, TokenKind, TokenString};
@@ -53,8 +52,8 @@ pub(in crate::oauth) async fn refresh(
                 "grant {grant_id}: an old refresh token was presented by {}; it is revoked",
                 client.id
             );
-            let actor = Actor::client(&client.id);
-            let burnt = server.burn(grant_id, record.expires_at, actor, "refresh_reuse").await;
+            let author = Actor::client(&client.id).at(request.address);
+            let burnt = server.burn(grant_id, record.expires_at, author, "refresh_reuse").await;
             return Err(burnt.err().unwrap_or(INVALID));
         }
         let asked = asked(request, &record, &client, &known)?;
@@ -66,7 +65,8 @@ pub(in crate::oauth) async fn refresh(
             issued
         } else {
             if place == Place::Ahead {
-                record_loss(server, &client, grant_id, number).await?;
+                let author = Actor::client(&client.id).at(request.address);
+                record_loss(server, author, grant_id, number).await?;
             }
             if place != Place::Previous {
                 rotate(&mut record, presented, &next, number, server.settings.refresh_token_idle_ttl, now);
@@ -92,13 +92,13 @@ pub(in crate::oauth) async fn refresh(
 /// with the same token, it is told once.
 async fn record_loss(
     server: &AuthorizationServer,
-    client: &Client,
+    author: Author,
     grant: GrantId,
     number: u32,
 ) -> Result<(), OAuthError> {
     log::warn!("grant {grant}: the store lost a rotation; refresh token {number} is taken up");
     let change = Change::RotationLost { grant, number };
-    let recording = server.feed.record(Entry { change, actor: Actor::client(&client.id), reason: None });
+    let recording = server.feed.record(Entry::new(change, author));
     let recorded = tokio::time::timeout(RECORDING, recording).await;
     match recorded {
         Ok(Ok(_)) => Ok(()),
