@@ -15,7 +15,7 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use symbolon::changes::{
-    Actor, Bonds, Change, Entry, KillScope, Kills, RecordedChange, RevokedGrants, Snapshot,
+    Actor, Bonds, Change, Entry, KillScope, Kills, RecordedChange, RestrictedGrants, RevokedGrants, Snapshot,
 };
 use symbolon::domain::base62;
 use symbolon::domain::clock::{BootTime, Timestamp};
@@ -172,7 +172,8 @@ fn snapshot(revoked_grants: u64, killed_clients: u64) -> Snapshot<()> {
     }
     let position = Position { number: ChangeNumber::new(revoked_grants), ..Position::default() };
     let (deadline, none) = (BootTime::default(), ChangeNumber::ZERO);
-    Snapshot { position, deadline, memory_floor: none, recovered: none, revoked, kills, view: () }
+    let restricted = RestrictedGrants::default();
+    Snapshot { position, deadline, memory_floor: none, recovered: none, revoked, restricted, kills, view: () }
 }
 
 fn liveness(c: &mut Criterion) {

@@ -1,8 +1,14 @@
 //! A change: one numbered row of the feed, chained to the one before.
 
+mod edit;
+mod kill_scope;
+
 use sha2::{Digest as _, Sha256};
 
+pub use self::edit::Edit;
+pub use self::kill_scope::KillScope;
 use super::entry::Entry;
+use super::restricted::RecordedEdit;
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::{ClientId, GrantId, ResourceServerId, RoleName, UserId};
 use crate::domain::position::{ChangeHash, ChangeNumber};
@@ -20,6 +26,9 @@ pub enum Change {
     /// The store of grants lost a rotation, and whoever holds the refresh token of this number was
     /// believed. Takes nothing away; it is told because something was lost, or is not what it seems.
     RotationLost { grant: GrantId, number: u32 },
+    /// Less is left of a live grant, or what was taken for a while is given back. `ends_at` is the grant's absolute
+    /// end, as of one that is revoked.
+    GrantEdited { grant: GrantId, edit: Edit, ends_at: Option<Timestamp> },
     /// Every grant of the set that was born before this change is dead.
     Killed(KillScope),
     /// The client was made, altered, disabled, enabled or deleted.
@@ -37,106 +46,8 @@ pub enum Change {
     Recovered,
 }
 
-/// A set of grants that one number kills.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum KillScope {
-    Everything,
-    Client(ClientId),
-    /// Everything that was given for a user.
-    Subject(UserId),
-    /// One login session, and what was given during it. A session that was ended never lives again,
-    /// so the kill can be forgotten after `ends_at`, when nothing of it lives; where that is not
-    /// known, recording the change fills in the longest lifetime ever configured.
-    LoginSession {
-        session: GrantId,
-        ends_at: Option<Timestamp>,
-    },
-    /// Every login session of a user, and what was given during them.
-    LoginSessionsOf(UserId),
-    /// The same but for one session. Nothing that the kill reaches outlives `ends_at`, so it can be forgotten then; where
-    /// that is not known, recording the change fills in the longest lifetime ever configured.
-    OtherLoginSessionsOf {
-        user: UserId,
-        spared: GrantId,
-        ends_at: Option<Timestamp>,
-    },
-    /// What one client was given for one user.
-    Consent(UserId, ClientId),
-}
-
-impl KillScope {
-    /// One login session, whatever its end.
-    pub const fn login_session(session: GrantId) -> Self {
-        Self::LoginSession { session, ends_at: None }
-    }
-
-    /// Every login session of a user but one, whatever the end.
-    pub const fn other_login_sessions(user: UserId, spared: GrantId) -> Self {
-        Self::OtherLoginSessionsOf { user, spared, ends_at: None }
-    }
-
-    /// The two columns that name the set.
-    pub fn columns(&self) -> (&'static str, String) {
-        match self {
-            Self::Everything => ("everything", String::new()),
-            Self::Client(id) => ("client", id.to_string()),
-            Self::Subject(id) => ("subject", id.to_string()),
-            Self::LoginSession { session, .. } => ("login-session", session.to_string()),
-            Self::LoginSessionsOf(id) => ("login-sessions", id.to_string()),
-            Self::OtherLoginSessionsOf { user, spared, .. } => {
-                ("other-login-sessions", format!("{user} {spared}"))
-            }
-            Self::Consent(user, client) => ("consent", format!("{user} {client}")),
-        }
-    }
-
-    /// `None` for a set, or a target, that this version does not know.
-    pub fn from_columns(scope: &str, target: &str, ends_at: Option<Timestamp>) -> Option<Self> {
-        let user = |text| UserId::parse(text).ok();
-        let client = |text| ClientId::parse(text).ok();
-        match scope {
-            "everything" => Some(Self::Everything),
-            "client" => client(target).map(Self::Client),
-            "subject" => user(target).map(Self::Subject),
-            "login-session" => {
-                let session = GrantId::from_digits(target.as_bytes())?;
-                Some(Self::LoginSession { session, ends_at })
-            }
-            "login-sessions" => user(target).map(Self::LoginSessionsOf),
-            "other-login-sessions" => {
-                let (of, spared) = target.split_once(' ')?;
-                let spared = GrantId::from_digits(spared.as_bytes())?;
-                Some(Self::OtherLoginSessionsOf { user: user(of)?, spared, ends_at })
-            }
-            "consent" => {
-                let (subject, of) = target.split_once(' ')?;
-                Some(Self::Consent(user(subject)?, client(of)?))
-            }
-            _ => None,
-        }
-    }
-
-    /// The kind of the change that kills the set.
-    const fn kind(&self) -> &'static str {
-        match self {
-            Self::Everything => "kill-everything",
-            Self::Client(_) => "kill-client",
-            Self::Subject(_) => "kill-subject",
-            Self::LoginSession { .. } => "kill-login-session",
-            Self::LoginSessionsOf(_) => "kill-login-sessions",
-            Self::OtherLoginSessionsOf { .. } => "kill-other-login-sessions",
-            Self::Consent(..) => "kill-consent",
-        }
-    }
-
-    /// When the kill may be forgotten; `None` for one that outlives what it names.
-    pub(super) const fn ends_at(&self) -> Option<Timestamp> {
-        match self {
-            Self::LoginSession { ends_at, .. } | Self::OtherLoginSessionsOf { ends_at, .. } => *ends_at,
-            _ => None,
-        }
-    }
-}
+/// A recorded change that has an end always says it; what does not is kept for ever.
+pub(super) const FOREVER: Timestamp = Timestamp::from_unix_seconds(i64::MAX);
 
 pub(super) const REVOKE_GRANT: &str = "revoke-grant";
 const LOST_ROTATION: &str = "lost-rotation";
@@ -145,9 +56,13 @@ const LOST_ROTATION: &str = "lost-rotation";
 pub(super) const RECORDED_ONCE: [&str; 2] = [REVOKE_GRANT, LOST_ROTATION];
 
 /// Every kind that this version knows: what loading, which does not read the rows, goes by.
-pub(super) const KINDS: [&str; 15] = [
+pub(super) const KINDS: [&str; 19] = [
     REVOKE_GRANT,
     LOST_ROTATION,
+    "narrow-grant",
+    "shorten-grant",
+    "freeze-grant",
+    "thaw-grant",
     "kill-everything",
     "kill-client",
     "kill-subject",
@@ -169,6 +84,7 @@ impl Change {
         match self {
             Self::GrantRevoked { grant, .. } => (REVOKE_GRANT, grant.to_string()),
             Self::RotationLost { grant, number } => (LOST_ROTATION, format!("{grant} {number}")),
+            Self::GrantEdited { grant, edit, .. } => edit.columns(grant),
             Self::Killed(scope) => (scope.kind(), scope.columns().1),
             Self::ClientChanged(id) => ("client", id.to_string()),
             Self::ResourceServerChanged(id) => ("resource-server", id.to_string()),
@@ -183,6 +99,9 @@ impl Change {
     pub fn from_columns(kind: &str, target: &str, ends_at: Option<Timestamp>) -> Option<Self> {
         if let Some(scope) = kind.strip_prefix("kill-") {
             return KillScope::from_columns(scope, target, ends_at).map(Self::Killed);
+        }
+        if let Some((grant, edit)) = Edit::from_columns(kind, target) {
+            return Some(Self::GrantEdited { grant, edit, ends_at });
         }
         let change = match kind {
             REVOKE_GRANT => Self::GrantRevoked { grant: GrantId::from_digits(target.as_bytes())?, ends_at },
@@ -213,7 +132,7 @@ impl Change {
 
     pub(super) const fn ends_at(&self) -> Option<Timestamp> {
         match self {
-            Self::GrantRevoked { ends_at, .. } => *ends_at,
+            Self::GrantRevoked { ends_at, .. } | Self::GrantEdited { ends_at, .. } => *ends_at,
             Self::Killed(scope) => scope.ends_at(),
             _ => None,
         }
@@ -224,6 +143,7 @@ impl Change {
     pub(super) const fn open_end(&mut self) -> Option<&mut Option<Timestamp>> {
         match self {
             Self::GrantRevoked { ends_at, .. }
+            | Self::GrantEdited { ends_at, .. }
             | Self::Killed(
                 KillScope::LoginSession { ends_at, .. } | KillScope::OtherLoginSessionsOf { ends_at, .. },
             ) => Some(ends_at),
@@ -247,6 +167,14 @@ impl RecordedChange {
     pub fn chain(previous: &ChangeHash, number: ChangeNumber, entry: Entry, recorded_at: Timestamp) -> Self {
         let hash = chain_value(previous, number, &entry, recorded_at);
         Self { number, entry, recorded_at, hash }
+    }
+
+    /// The grant that this change edits, and how.
+    pub(super) fn edit(&self) -> Option<(GrantId, RecordedEdit<'_>)> {
+        let Change::GrantEdited { grant, edit, ends_at } = &self.entry.change else { return None };
+        let (recorded_at, number) = (self.recorded_at, self.number);
+        let needed_until = ends_at.unwrap_or(FOREVER);
+        Some((*grant, RecordedEdit { edit, recorded_at, needed_until, number }))
     }
 
     /// Whether this is what followed the change with the chain value `previous`, unaltered.
@@ -283,12 +211,22 @@ fn chain_value(
 mod tests {
     use super::super::entry::Actor;
     use super::*;
+    use crate::domain::scope::Scope;
 
     fn every_kind() -> Vec<Change> {
         let client = ClientId::parse("app").unwrap();
         let user = UserId::parse("usr_1").unwrap();
         let session = GrantId::from_bytes([6; 12]);
+        let edited = |edit| Change::GrantEdited {
+            grant: GrantId::from_bytes([5; 12]),
+            edit,
+            ends_at: Some(Timestamp::from_unix_seconds(99)),
+        };
         vec![
+            edited(Edit::Narrow(Scope::parse("read write").unwrap())),
+            edited(Edit::Shorten(Timestamp::from_unix_seconds(96))),
+            edited(Edit::Freeze),
+            edited(Edit::Thaw),
             Change::GrantRevoked {
                 grant: GrantId::from_bytes([5; 12]),
                 ends_at: Some(Timestamp::from_unix_seconds(99)),
@@ -323,8 +261,25 @@ mod tests {
             let (kind, target) = change.columns();
             assert_eq!(Change::from_columns(kind, &target, change.ends_at()), Some(change));
         }
-        assert_eq!(Change::from_columns("freeze-grant", "x", None), None);
+        assert_eq!(Change::from_columns("bury-grant", "x", None), None);
         assert_eq!(Change::from_columns("kill-tenant", "x", None), None);
+    }
+
+    #[test]
+    fn an_edit_is_not_guessed_from_a_target_of_another_kind() {
+        let grant = GrantId::from_bytes([5; 12]).to_string();
+        for (kind, rest) in [
+            ("narrow-grant", ""),
+            ("narrow-grant", " "),
+            ("narrow-grant", " read  write"),
+            ("shorten-grant", ""),
+            ("shorten-grant", " soon"),
+            ("freeze-grant", " 96"),
+            ("thaw-grant", " read"),
+        ] {
+            assert_eq!(Change::from_columns(kind, &format!("{grant}{rest}"), None), None, "{kind}{rest}");
+        }
+        assert_eq!(Change::from_columns("thaw-grant", "app", None), None);
     }
 
     #[test]

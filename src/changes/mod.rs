@@ -4,7 +4,7 @@
 //! sequence. Read on in this order:
 //!
 //! - [`change`]: what a row says, and how rows are chained; [`entry`]: who asks for it, and why.
-//! - [`snapshot`], [`revoked`]: what a replica knows, as one immutable value.
+//! - [`snapshot`], [`revoked`], [`restricted`]: what a replica knows, as one immutable value.
 //! - [`store`]: what the feed needs of SQL, one transaction a method; [`sql_feed`] has them.
 //! - [`replica`]: the lease (join, renew, leave), driven by [`tail`]; [`published`] shows its state.
 //! - [`sequence`]: recording changes; [`acknowledge`]: knowing that they are known.
@@ -17,6 +17,7 @@ mod entry;
 mod feed;
 mod published;
 mod replica;
+mod restricted;
 mod revoked;
 mod sequence;
 mod snapshot;
@@ -26,11 +27,12 @@ mod tail;
 mod witness;
 
 pub use self::acknowledge::{Acknowledgement, Acknowledger, Recorded, Standing};
-pub use self::change::{Change, KillScope, RecordedChange};
+pub use self::change::{Change, Edit, KillScope, RecordedChange};
 pub use self::entry::{Actor, Author, Entry};
 pub use self::feed::{ChangeFeed, NoLease};
 pub use self::published::Published;
 pub use self::replica::{Replica, ReplicaParts, WitnessPassed};
+pub use self::restricted::{RestrictedGrants, Restrictions};
 pub use self::revoked::RevokedGrants;
 pub use self::sequence::Sequence;
 pub use self::snapshot::{CannotApply, Kills, Snapshot};

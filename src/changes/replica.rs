@@ -271,8 +271,8 @@ impl<V: Clone + Send + Sync + 'static> Replica<V> {
         Ok(rows)
     }
 
-    /// Forgets revocations that the witness had passed for longer than the memory, and those of
-    /// grants and login sessions that have ended. To be called about once a minute.
+    /// Forgets revocations that the witness had passed for longer than the memory, and those and
+    /// restrictions of grants and login sessions that have ended. To be called about once a minute.
     ///
     /// The time counts from the witness, not from the revocation: a failover can lose a deletion
     /// that was made a moment ago, however old the revocation is. A store that went back in time
@@ -308,6 +308,7 @@ impl<V: Clone + Send + Sync + 'static> Replica<V> {
         let mut next = newest.as_ref().clone();
         let ended = self.parts.clock.now() - CLOCK_SLACK;
         next.revoked.prune(floor, ended);
+        next.restricted.prune(ended);
         next.kills.prune(ended);
         next.memory_floor = floor;
         self.parts.published.publish(next);

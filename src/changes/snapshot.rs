@@ -3,16 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::change::{Change, KillScope, RecordedChange};
+use super::change::{Change, FOREVER, KillScope, RecordedChange};
+use super::restricted::RestrictedGrants;
 use super::revoked::RevokedGrants;
 use crate::domain::bonds::Bonds;
 use crate::domain::clock::{BootTime, Timestamp};
 use crate::domain::identifier::{ClientId, GrantId, UserId};
 use crate::domain::position::{ChangeNumber, Position};
 use crate::domain::token_key::{KeyFingerprint, TokenKeys};
-
-/// A recorded change that has an end always says it; what does not is kept for ever.
-const FOREVER: Timestamp = Timestamp::from_unix_seconds(i64::MAX);
 
 /// The newest kill of each set of grants.
 #[derive(Clone, Debug, Default)]
@@ -128,6 +126,8 @@ pub struct Snapshot<V> {
     /// The last change that `recover` wrote.
     pub recovered: ChangeNumber,
     pub revoked: RevokedGrants,
+    /// What else holds of grants that live.
+    pub restricted: RestrictedGrants,
     pub kills: Kills,
     pub view: V,
 }
@@ -174,11 +174,15 @@ impl<V> Snapshot<V> {
     /// When one of them cannot be applied.
     pub fn apply(&self, rows: &[RecordedChange], view: V, keys: &TokenKeys) -> Result<Self, CannotApply> {
         let mut revoked = self.revoked.clone();
+        let mut restricted = self.restricted.clone();
         let mut kills = self.kills.clone();
         let (mut position, mut recovered) = (self.position, self.recovered);
         for row in rows {
             if let Some(scope) = row.entry.change.killed() {
                 kills.raise(scope, row.number);
+            }
+            if let Some((grant, edit)) = row.edit() {
+                restricted.edit(grant, edit);
             }
             match &row.entry.change {
                 Change::GrantRevoked { grant, ends_at } => {
@@ -189,6 +193,7 @@ impl<V> Snapshot<V> {
                 }
                 Change::Recovered => recovered = row.number,
                 Change::RotationLost { .. }
+                | Change::GrantEdited { .. }
                 | Change::Killed(_)
                 | Change::ClientChanged(_)
                 | Change::ResourceServerChanged(_)
@@ -199,7 +204,7 @@ impl<V> Snapshot<V> {
             position = Position { number: row.number, hash: row.hash, ..position };
         }
         let (deadline, memory_floor) = (self.deadline, self.memory_floor);
-        Ok(Self { position, deadline, memory_floor, recovered, revoked, kills, view })
+        Ok(Self { position, deadline, memory_floor, recovered, revoked, restricted, kills, view })
     }
 }
 

@@ -47,6 +47,23 @@ diesel::table! {
 }
 
 diesel::table! {
+    restrictions (grant_id) {
+        grant_id -> Text,
+        /// Space-separated; the grant allows nothing beyond it.
+        scope -> Nullable<Text>,
+        /// When the grant ends at the latest, in Unix seconds.
+        ends_at -> Nullable<BigInt>,
+        /// When it was frozen last, and thawed since, in Unix seconds.
+        frozen_at -> Nullable<BigInt>,
+        thawed_at -> Nullable<BigInt>,
+        /// The grant's own end, in Unix seconds: then the row may be forgotten.
+        needed_until -> BigInt,
+        /// The last change that made any of this.
+        number -> BigInt,
+    }
+}
+
+diesel::table! {
     replicas (incarnation) {
         incarnation -> Text,
         name -> Text,

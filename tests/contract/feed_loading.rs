@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use symbolon::changes::{
-    Bonds, CannotApply, Change, Entry, FeedError, FeedStore as _, History as _, KillScope, Snapshot,
+    Bonds, CannotApply, Change, Edit, Entry, FeedError, FeedStore as _, History as _, KillScope, Snapshot,
 };
-use symbolon::domain::clock::Clock as _;
+use symbolon::domain::clock::{Clock as _, Timestamp};
 use symbolon::domain::identifier::{ClientId, GrantId, UserId};
 use symbolon::domain::position::ChangeNumber;
+use symbolon::domain::scope::Scope;
 use symbolon::domain::token_key::TokenKeys;
 
 use crate::cases;
@@ -91,12 +92,26 @@ impl Ties {
     }
 }
 
+/// Any edit, most of which meet others of the same grant.
+fn any_edit(dice: &mut Dice, now: Timestamp) -> Edit {
+    match dice.below(5) {
+        0 => Edit::Narrow(
+            Scope::parse(["a b c", "b c d", "c d e"][usize::try_from(dice.below(3)).unwrap()]).unwrap(),
+        ),
+        1 => Edit::Shorten(now + Duration::from_secs(dice.below(LONGEST.as_secs()))),
+        2 | 3 => Edit::Freeze,
+        _ => Edit::Thaw,
+    }
+}
+
 fn assert_alike(one: &Snapshot<()>, other: &Snapshot<()>, grants: &[GrantId], ties: &Ties) {
     assert_eq!(one.position, other.position);
     assert_eq!(one.recovered, other.recovered);
     assert_eq!(one.revoked.len(), other.revoked.len());
+    assert_eq!(one.restricted.len(), other.restricted.len());
     for grant in grants {
         assert_eq!(one.revoked.number(grant), other.revoked.number(grant));
+        assert_eq!(one.restricted.of(grant), other.restricted.of(grant));
         for bonds in ties.bonds() {
             for born in 0..=one.position.number.get() + 1 {
                 let born = ChangeNumber::new(born);
@@ -115,7 +130,12 @@ async fn what_is_loaded_is_what_following_from_the_start_gives(kind: Kind) {
     for _ in 0..12 {
         let mut any_entry = || -> Entry {
             let which = usize::try_from(dice.below(3)).unwrap();
-            match dice.below(10) {
+            match dice.below(16) {
+                10.. => {
+                    let edit = any_edit(&mut dice, sql.clock.now());
+                    let ends_at = [None, Some(sql.clock.now() + LONGEST), Some(sql.clock.now() + DAY)][which];
+                    entry(Change::GrantEdited { grant: grants[which], edit, ends_at })
+                }
                 0..=3 => killed(ties.any_kill(&mut dice)),
                 4 => entry(Change::ClientChanged(ties.clients[which].clone())),
                 5 => entry(Change::GrantRevoked { grant: grants[which], ends_at: None }),
@@ -127,6 +147,7 @@ async fn what_is_loaded_is_what_following_from_the_start_gives(kind: Kind) {
         };
         let batch = (0..4).map(|_| any_entry()).collect();
         record_all(&sql.feed(), batch).await;
+        sql.clock.advance(Duration::from_secs(1));
         from_the_start.confirm().await;
         let loaded = sql.feed().load().await.unwrap();
         assert_alike(&loaded, &from_the_start.snapshot, &grants, &ties);
@@ -183,7 +204,7 @@ async fn record_unknown_kind(sql: &Sql) -> u64 {
     let next = head(&sql.feed()).await + 1;
     sql.tamper(format!(
         "INSERT INTO changes (number, kind, target, ends_at, recorded_at, actor, reason, hash)
-         SELECT {next}, 'freeze-grant', target, ends_at, recorded_at, actor, reason, hash
+         SELECT {next}, 'bury-grant', target, ends_at, recorded_at, actor, reason, hash
            FROM changes WHERE number = {next} - 1;
          UPDATE feed SET number = {next};"
     ))
@@ -192,7 +213,7 @@ async fn record_unknown_kind(sql: &Sql) -> u64 {
 }
 
 fn unknown_kind(number: u64) -> FeedError {
-    let (number, kind) = (ChangeNumber::new(number), "freeze-grant".to_owned());
+    let (number, kind) = (ChangeNumber::new(number), "bury-grant".to_owned());
     FeedError::CannotApply(CannotApply::UnknownKind { number, kind })
 }
 

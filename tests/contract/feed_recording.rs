@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use symbolon::changes::{
-    Bonds, Change, FeedStore as _, KillScope, RecordedChange, Recorder as _, lock_sequence, record_in,
+    Bonds, Change, Edit, FeedStore as _, KillScope, RecordedChange, Recorder as _, lock_sequence, record_in,
     record_longest_lifetime,
 };
 use symbolon::directory::clients;
 use symbolon::domain::clock::{Clock as _, Timestamp};
 use symbolon::domain::identifier::{ResourceServerId, RoleName, UserId};
 use symbolon::domain::position::{ChangeHash, ChangeNumber};
+use symbolon::domain::scope::Scope;
 use symbolon::sql::SqlError;
 use tokio::task::JoinSet;
 
@@ -72,10 +73,16 @@ async fn every_kind_of_change_comes_back_as_it_was_recorded(kind: Kind) {
     let sql = Sql::fresh(kind).await;
     let mut follower = Follower::join(sql.feed(), "a").await.unwrap();
     let user = UserId::parse("usr_1").unwrap();
+    let ends_at = Some(sql.clock.now());
+    let edited = |edit| Change::GrantEdited { grant: new_id(), edit, ends_at };
     let changes = [
         Change::GrantRevoked { grant: new_id(), ends_at: Some(sql.clock.now()) },
         Change::Killed(KillScope::Everything),
         Change::Killed(KillScope::Client(client("app"))),
+        edited(Edit::Narrow(Scope::parse("notes:read notes:write").unwrap())),
+        edited(Edit::Shorten(sql.clock.now())),
+        edited(Edit::Freeze),
+        edited(Edit::Thaw),
         Change::RotationLost { grant: new_id(), number: u32::MAX },
         Change::Killed(KillScope::Subject(user.clone())),
         Change::Killed(KillScope::LoginSession { session: new_id(), ends_at: Some(sql.clock.now()) }),

@@ -7,7 +7,7 @@
 //! | login sessions | Redis, SQLite | [`login_sessions`] |
 //! | failures to log in | Redis, SQLite | [`throttle`] |
 //! | witness | Redis, SQLite | [`witness`] |
-//! | change feed | PostgreSQL, SQLite | [`feed_recording`], [`feed_loading`], [`feed_leases`], [`feed_history`], [`feed_waking`], [`feed_faults`] |
+//! | change feed | PostgreSQL, SQLite | [`feed_recording`], [`feed_loading`], [`feed_leases`], [`feed_history`], [`restrictions`], [`feed_waking`], [`feed_faults`] |
 //! | schema | PostgreSQL, SQLite | [`migrations`] |
 //! | directory | PostgreSQL, SQLite | [`directory`], [`directory_view`], [`people`], [`consents`] |
 
@@ -43,6 +43,7 @@ mod migrations;
 mod people;
 mod redis_access;
 mod redis_faults;
+mod restrictions;
 mod stores;
 mod throttle;
 mod witness;

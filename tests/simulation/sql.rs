@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use symbolon::changes::{
-    Change, Entry, FeedError, Head, Incarnation, Kills, RecordedChange, Renewal, ReplicaRow, RevocationPage,
-    RevokedGrants, Snapshot,
+    Change, Entry, FeedError, Head, Incarnation, Kills, RecordedChange, Renewal, ReplicaRow,
+    RestrictedGrants, RevocationPage, RevokedGrants, Snapshot,
 };
 use symbolon::domain::clock::{BootTime, Timestamp};
 use symbolon::domain::position::{ChangeHash, ChangeNumber, FeedId, Position};
@@ -136,6 +136,7 @@ impl Tables {
             memory_floor: ChangeNumber::ZERO,
             recovered: ChangeNumber::ZERO,
             revoked,
+            restricted: RestrictedGrants::default(),
             kills,
             view: (),
         }

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::sequence::{insert, move_head, note_key_use};
-use super::{Projection, SqlFeed, chain_value, feed_row, not_a_revocation, number, stored};
+use super::{Projection, SqlFeed, chain_value, feed_row, not_a_revocation, number, restrictions, stored};
 use crate::changes::change::{Change, RecordedChange};
 use crate::changes::entry::Entry;
 use crate::changes::store::{FeedError, Head, History, RevocationPage};
@@ -94,7 +94,8 @@ async fn hash_of(conn: &mut Connection, number: ChangeNumber) -> Result<Option<C
 /// Deletes a limited number of rows that nobody needs, so that nobody waits for it long.
 async fn purge_round(conn: &mut Connection, own: i64, keep: i64) -> Result<usize, SqlError> {
     let horizon = Database::now(conn, own).await?.saturating_sub(keep);
-    Ok(purge_kills(conn, horizon).await? + purge_changes(conn, horizon).await?)
+    let restricted = restrictions::purge(conn, horizon, PURGE_ROUND).await?;
+    Ok(restricted + purge_kills(conn, horizon).await? + purge_changes(conn, horizon).await?)
 }
 
 /// Deletes the kills of login sessions of which nothing has lived since `horizon`.

@@ -5,17 +5,20 @@ use std::time::Duration;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::restrictions::RestrictionsRow;
 use super::{
     FeedRow, Projection, SqlFeed, a_revocation, feed_row, not_a_revocation, number, revocations_after,
 };
-use crate::changes::change::{KINDS, KillScope};
+use crate::changes::change::{FOREVER, KINDS, KillScope};
+use crate::changes::restricted::RestrictedGrants;
 use crate::changes::revoked::{Gathering, RevokedGrants};
 use crate::changes::snapshot::{CannotApply, Kills, Snapshot};
 use crate::changes::store::FeedError;
 use crate::domain::clock::{BootTime, CLOCK_SLACK, MAX_LEASE, Timestamp};
+use crate::domain::identifier::GrantId;
 use crate::domain::position::ChangeNumber;
 use crate::domain::token_key::{KeyFingerprint, TokenKeys};
-use crate::sql::schema::{changes, kills, token_keys};
+use crate::sql::schema::{changes, kills, restrictions, token_keys};
 use crate::sql::{Connection, Database, SqlError, on};
 
 /// How much longer than its longest token a token key counts as needed: a lease, during which a
@@ -26,7 +29,20 @@ const KEY_SLACK: Duration = MAX_LEASE.saturating_add(Duration::from_secs(600));
 const PAGE: u64 = 1_000;
 
 impl<P: Projection> SqlFeed<P> {
+    /// Loads what bears on these grants, in one snapshot of SQL: everything but the revocations of others, which are
+    /// most of it. No state to serve from.
+    ///
+    /// # Errors
+    /// When SQL fails, or holds what this version cannot apply.
+    pub async fn load_about(&self, grants: Vec<GrantId>) -> Result<Snapshot<P::View>, FeedError> {
+        self.load_state(Some(grants)).await
+    }
+
     pub(super) async fn load_all(&self) -> Result<Snapshot<P::View>, FeedError> {
+        self.load_state(None).await
+    }
+
+    async fn load_state(&self, about: Option<Vec<GrantId>>) -> Result<Snapshot<P::View>, FeedError> {
         let this = self.clone();
         let (snapshot, obstacle) = self
             .database
@@ -40,7 +56,11 @@ impl<P: Projection> SqlFeed<P> {
                         deadline: BootTime::default(),
                         memory_floor: ChangeNumber::ZERO,
                         recovered: number(head.recovered_number)?,
-                        revoked: revoked(conn, now).await?,
+                        revoked: match about {
+                            None => revoked(conn, now).await?,
+                            Some(grants) => revoked_among(conn, &grants).await?,
+                        },
+                        restricted: restricted(conn, now).await?,
                         kills: kills(conn, now).await?,
                         view: this.projection.read_all(conn).await?,
                     };
@@ -86,6 +106,31 @@ async fn revoked(conn: &mut Connection, now: Timestamp) -> Result<RevokedGrants,
         after = page.last;
     }
     Ok(gathering.finish())
+}
+
+async fn revoked_among(conn: &mut Connection, grants: &[GrantId]) -> Result<RevokedGrants, SqlError> {
+    let mut revoked = RevokedGrants::default();
+    for grants in grants.chunks(500) {
+        let targets: Vec<String> = grants.iter().map(ToString::to_string).collect();
+        let query = changes::table
+            .filter(a_revocation())
+            .filter(changes::target.eq_any(targets))
+            .select((changes::target, changes::number));
+        for (target, at) in on!(conn, c => query.load::<(String, i64)>(c).await)? {
+            let grant = GrantId::from_digits(target.as_bytes())
+                .ok_or_else(|| SqlError::unintelligible(format!("grant id in change {at}")))?;
+            revoked.insert(grant, FOREVER, number(at)?);
+        }
+    }
+    Ok(revoked)
+}
+
+/// All restrictions but those of grants that have ended.
+async fn restricted(conn: &mut Connection, now: Timestamp) -> Result<RestrictedGrants, SqlError> {
+    let needed =
+        restrictions::table.filter(restrictions::needed_until.ge((now - CLOCK_SLACK).unix_seconds()));
+    let rows = on!(conn, c => needed.load::<RestrictionsRow>(c).await)?;
+    rows.into_iter().map(RestrictionsRow::into_restrictions).collect()
 }
 
 /// All kills but those of login sessions of which nothing lives any more.

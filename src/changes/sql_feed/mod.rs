@@ -3,6 +3,7 @@
 mod history;
 mod lease;
 mod load;
+mod restrictions;
 mod sequence;
 
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::{CHANNEL, ChangeRow, FeedRow, feed_row, number, of_kind, stored};
+use super::{CHANNEL, ChangeRow, FeedRow, feed_row, number, of_kind, restrictions, stored};
 use crate::changes::change::{Change, KillScope, RECORDED_ONCE, RecordedChange};
 use crate::changes::entry::Entry;
 use crate::domain::clock::Timestamp;
@@ -133,6 +133,9 @@ pub(super) async fn insert(conn: &mut Connection, recorded: &[RecordedChange]) -
     for row in recorded {
         if let Some(killed) = row.entry.change.killed() {
             raise(conn, killed, row.number).await?;
+        }
+        if let Some((grant, edit)) = row.edit() {
+            restrictions::edit(conn, grant, edit).await?;
         }
     }
     Ok(())

@@ -1,0 +1,43 @@
+//! What can be done to a live grant short of revoking it.
+
+use crate::domain::clock::Timestamp;
+use crate::domain::identifier::GrantId;
+use crate::domain::scope::Scope;
+
+/// An edit of a live grant. What a scope or an end takes away never comes back; a freeze does, by a thaw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// The grant allows nothing beyond this scope from now on.
+    Narrow(Scope),
+    /// The grant ends then at the latest.
+    Shorten(Timestamp),
+    /// The grant allows nothing until it is thawed.
+    Freeze,
+    Thaw,
+}
+
+impl Edit {
+    /// The columns `kind` and `target` of the change that edits `grant`.
+    pub(super) fn columns(&self, grant: &GrantId) -> (&'static str, String) {
+        match self {
+            Self::Narrow(scope) => ("narrow-grant", format!("{grant} {scope}")),
+            Self::Shorten(end) => ("shorten-grant", format!("{grant} {end}")),
+            Self::Freeze => ("freeze-grant", grant.to_string()),
+            Self::Thaw => ("thaw-grant", grant.to_string()),
+        }
+    }
+
+    /// `None` for a kind, or a target, that is no edit of a grant.
+    pub(super) fn from_columns(kind: &str, target: &str) -> Option<(GrantId, Self)> {
+        let (grant, what) =
+            target.split_once(' ').map_or((target, None), |(grant, what)| (grant, Some(what)));
+        let edit = match (kind, what) {
+            ("narrow-grant", Some(scope)) => Self::Narrow(Scope::parse(scope).ok()?),
+            ("shorten-grant", Some(end)) => Self::Shorten(Timestamp::from_unix_seconds(end.parse().ok()?)),
+            ("freeze-grant", None) => Self::Freeze,
+            ("thaw-grant", None) => Self::Thaw,
+            _ => return None,
+        };
+        Some((GrantId::from_digits(grant.as_bytes())?, edit))
+    }
+}

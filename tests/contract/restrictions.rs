@@ -1,0 +1,179 @@
+//! What live grants are restricted to: kept beside the feed, the strictest of all that was recorded, until the end of
+//! the grant.
+
+use std::time::Duration;
+
+use symbolon::changes::{
+    Bonds, Change, Edit, Entry, FeedStore as _, History as _, KillScope, Recorder as _, Restrictions,
+};
+use symbolon::domain::clock::{Clock as _, Timestamp};
+use symbolon::domain::identifier::GrantId;
+use symbolon::domain::position::ChangeNumber;
+use symbolon::domain::scope::Scope;
+
+use crate::cases;
+use crate::databases::{
+    Follower, Kind, LONGEST, Sql, client, entry, killed, record, record_all, revoke_some, revoked_until,
+};
+use crate::stores::new_id;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+cases!(Kind: postgres = Postgres, sqlite = Sqlite => {
+    what_holds_is_the_strictest_of_all_edits_in_whatever_transaction,
+    what_was_taken_back_restricts_nothing,
+    an_edit_asked_for_again_is_another_change,
+    restrictions_are_kept_until_the_grant_ends_and_then_forgotten,
+    a_grant_whose_end_is_not_known_is_remembered_for_the_longest_lifetime,
+    restrictions_outlive_the_rows_that_made_them,
+    what_bears_on_a_few_grants_is_loaded_without_the_revocations_of_others,
+});
+
+fn edited(grant: GrantId, edit: Edit, ends_at: Option<Timestamp>) -> Entry {
+    entry(Change::GrantEdited { grant, edit, ends_at })
+}
+
+fn narrow(scope: &str) -> Edit {
+    Edit::Narrow(Scope::parse(scope).unwrap())
+}
+
+/// What a replica that starts now knows of a grant.
+async fn held(sql: &Sql, grant: GrantId) -> Option<Restrictions> {
+    sql.feed().load().await.unwrap().restricted.of(&grant).cloned()
+}
+
+async fn what_holds_is_the_strictest_of_all_edits_in_whatever_transaction(kind: Kind) {
+    let sql = Sql::fresh(kind).await;
+    let mut follower = Follower::join(sql.feed(), "a").await.unwrap();
+    let (grant, spared) = (new_id(), new_id());
+    let began = sql.clock.now();
+    let (end, sooner) = (began + DAY, began + DAY / 2);
+    let ends_at = Some(began + 2 * DAY);
+    let edit = |edit| edited(grant, edit, ends_at);
+    let first = vec![edit(narrow("a b c")), edit(Edit::Shorten(end)), edit(Edit::Freeze)];
+    record_all(&sql.feed(), first).await;
+    sql.clock.advance(Duration::from_secs(60));
+    let second = vec![
+        edit(Edit::Shorten(end + DAY)),
+        edit(narrow("b c d")),
+        edit(Edit::Freeze),
+        edit(Edit::Shorten(sooner)),
+    ];
+    record_all(&sql.feed(), second).await;
+    let frozen = held(&sql, grant).await.unwrap();
+    assert_eq!(frozen.scope, Some(Scope::parse("b c").unwrap()));
+    assert_eq!(frozen.ends_at, Some(sooner));
+    assert_eq!((frozen.frozen_at, frozen.thawed_at), (Some(began), None), "frozen since the first time");
+    assert_eq!(frozen.number, ChangeNumber::new(7));
+    record(&sql.feed(), edit(Edit::Thaw)).await;
+    let thawed = held(&sql, grant).await.unwrap();
+    let at = began + Duration::from_secs(60);
+    assert_eq!(thawed, Restrictions { thawed_at: Some(at), number: ChangeNumber::new(8), ..frozen });
+    follower.confirm().await;
+    assert_eq!(follower.snapshot.restricted.of(&grant), Some(&thawed), "who follows knows the same");
+    assert_eq!(held(&sql, spared).await, None);
+    // Two that have nothing in common leave nothing.
+    record(&sql.feed(), edit(narrow("z"))).await;
+    assert_eq!(held(&sql, grant).await.unwrap().scope, Some(Scope::default()));
+}
+
+async fn what_was_taken_back_restricts_nothing(kind: Kind) {
+    let sql = Sql::fresh(kind).await;
+    let grant = new_id();
+    let (change, now) = (edited(grant, Edit::Freeze, None), sql.clock.now());
+    let unit = sql.database.write(move |conn| {
+        Box::pin(async move {
+            symbolon::changes::record_in(conn, vec![change], now).await?;
+            Err::<(), _>(symbolon::sql::SqlError::NotFound)
+        })
+    });
+    unit.await.unwrap_err();
+    assert_eq!(held(&sql, grant).await, None);
+    record(&sql.feed(), edited(grant, Edit::Thaw, None)).await;
+    assert_eq!(held(&sql, grant).await, None, "there is nothing to thaw");
+}
+
+async fn an_edit_asked_for_again_is_another_change(kind: Kind) {
+    let sql = Sql::fresh(kind).await;
+    let grant = new_id();
+    let twice = vec![edited(grant, Edit::Freeze, None), edited(grant, Edit::Freeze, None)];
+    let numbers = sql.feed().record(twice).await.unwrap();
+    assert_eq!(
+        numbers,
+        [ChangeNumber::new(1), ChangeNumber::new(2)],
+        "between the two it may have been thawed"
+    );
+}
+
+async fn restrictions_are_kept_until_the_grant_ends_and_then_forgotten(kind: Kind) {
+    let sql = Sql::fresh(kind).await;
+    let (brief, long) = (new_id(), new_id());
+    let end = |after| Some(sql.clock.now() + after);
+    // An end that an edit gives it is not the end: the record in the grant store may say otherwise for longer.
+    let sooner = Edit::Shorten(sql.clock.now() + DAY);
+    let edits = vec![edited(brief, sooner, end(2 * DAY)), edited(long, Edit::Freeze, end(5 * DAY))];
+    record_all(&sql.feed(), edits).await;
+    sql.clock.advance(2 * DAY);
+    assert!(held(&sql, brief).await.is_some(), "a grant lives up to its end");
+    sql.clock.advance(Duration::from_secs(600));
+    assert!(held(&sql, brief).await.is_none() && held(&sql, long).await.is_some());
+    assert_eq!(sql.feed().purge(DAY).await, Ok(2), "the rows of the changes, which everybody has applied");
+    sql.clock.advance(DAY);
+    assert_eq!(sql.feed().purge(DAY).await, Ok(1), "and one that restricts nothing any more");
+    assert!(held(&sql, long).await.unwrap().is_frozen());
+    sql.clock.advance(3 * DAY);
+    assert_eq!(sql.feed().purge(DAY).await, Ok(1));
+    assert_eq!(sql.feed().purge(DAY).await, Ok(0));
+}
+
+async fn a_grant_whose_end_is_not_known_is_remembered_for_the_longest_lifetime(kind: Kind) {
+    let sql = Sql::fresh(kind).await;
+    let mut follower = Follower::join(sql.feed(), "a").await.unwrap();
+    let grant = new_id();
+    let end = sql.clock.now() + LONGEST;
+    record(&sql.feed(), edited(grant, Edit::Freeze, None)).await;
+    assert_eq!(held(&sql, grant).await.unwrap().needed_until, end);
+    follower.confirm().await;
+    assert_eq!(follower.snapshot.restricted.of(&grant).unwrap().needed_until, end);
+    // The later of two ends stands: one of them was a guess.
+    record(&sql.feed(), edited(grant, Edit::Freeze, Some(end + DAY))).await;
+    record(&sql.feed(), edited(grant, Edit::Freeze, Some(end - DAY))).await;
+    assert_eq!(held(&sql, grant).await.unwrap().needed_until, end + DAY);
+}
+
+async fn restrictions_outlive_the_rows_that_made_them(kind: Kind) {
+    let sql = Sql::fresh(kind).await;
+    let (frozen, thawed) = (new_id(), new_id());
+    let ends_at = Some(sql.clock.now() + 30 * DAY);
+    let edits = [(frozen, Edit::Freeze), (thawed, Edit::Freeze), (thawed, Edit::Thaw), (frozen, narrow("a"))];
+    record_all(&sql.feed(), edits.map(|(grant, edit)| edited(grant, edit, ends_at)).to_vec()).await;
+    let before = [held(&sql, frozen).await, held(&sql, thawed).await];
+    sql.clock.advance(2 * DAY);
+    assert_eq!(sql.feed().purge(DAY).await, Ok(4));
+    assert_eq!([held(&sql, frozen).await, held(&sql, thawed).await], before);
+}
+
+async fn what_bears_on_a_few_grants_is_loaded_without_the_revocations_of_others(kind: Kind) {
+    let sql = Sql::fresh(kind).await;
+    revoke_some(&sql, 3).await;
+    let (revoked, frozen, spared) = (new_id(), new_id(), new_id());
+    let ends_at = sql.clock.now() + LONGEST;
+    let changes = vec![
+        revoked_until(revoked, ends_at),
+        edited(frozen, Edit::Freeze, Some(ends_at)),
+        killed(KillScope::Client(client("app"))),
+    ];
+    record_all(&sql.feed(), changes).await;
+    let about = sql.feed().load_about(vec![revoked, frozen, spared]).await.unwrap();
+    let all = sql.feed().load().await.unwrap();
+    assert_eq!((about.position, about.revoked.len(), all.revoked.len()), (all.position, 1, 4));
+    for grant in [revoked, frozen, spared] {
+        assert_eq!(about.revoked.number(&grant), all.revoked.number(&grant));
+        assert_eq!(about.restricted.of(&grant), all.restricted.of(&grant));
+        for born in [5, 6] {
+            let (app, born) = (client("app"), ChangeNumber::new(born));
+            let bonds = Bonds::of_client(&app);
+            assert_eq!(about.is_live(&grant, &bonds, born), all.is_live(&grant, &bonds, born));
+        }
+    }
+}
