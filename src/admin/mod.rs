@@ -4,6 +4,7 @@
 //! together, or not at all. After that it waits until every replica has confirmed.
 
 pub mod clients;
+pub mod edits;
 pub mod resource_servers;
 pub mod roles;
 pub mod tokens;

@@ -124,7 +124,7 @@ fn session_dead_because(
     (session.expires_at() <= now).then_some("the login session has ended")
 }
 
-fn dead_because(
+pub(super) fn dead_because(
     known: &Snapshot,
     now: Timestamp,
     grant_id: GrantId,

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::sessions::LoginSession;
 use super::visitor::within;
 use super::{Identity, Unavailable, Visitor};
-use crate::changes::{Actor, Change, Entry, KillScope};
+use crate::changes::{Actor, Change, Entry, KillScope, Restrictions};
 use crate::directory::{Consent, Snapshot, consents};
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::{ClientId, GrantId, UserId};
@@ -43,6 +43,8 @@ pub struct LiveGrant {
     pub used_at: Timestamp,
     /// The login session in which it was given.
     pub session: Option<GrantId>,
+    /// It allows nothing for now.
+    pub is_frozen: bool,
 }
 
 impl Identity {
@@ -131,11 +133,15 @@ fn applications(
     }
     for (id, record) in grants {
         let Some(used_at) = last_used(&record, now) else { continue };
-        if known.is_live(&id, &record.bonds(), record.born) {
+        let held = known.restricted.of(&id);
+        let in_time = held.is_none_or(|held| now < held.end(record.expires_at));
+        if in_time && known.is_live(&id, &record.bonds(), record.born) {
             let session = record.session();
+            let is_frozen = held.is_some_and(Restrictions::is_frozen);
+            let left = held.map_or_else(|| record.scope.clone(), |held| held.narrow(&record.scope));
             let (scope, live) = found.entry(record.client).or_default();
-            *scope = scope.union(&record.scope);
-            live.push(LiveGrant { id, scope: record.scope, used_at, session });
+            *scope = scope.union(&left);
+            live.push(LiveGrant { id, scope: left, used_at, session, is_frozen });
         }
     }
     let application = |(client, (scope, mut grants)): (ClientId, (Scope, Vec<LiveGrant>))| {

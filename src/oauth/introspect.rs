@@ -187,10 +187,14 @@ fn judge(
     record: &GrantRecord,
     access_token: &AccessToken,
 ) -> Option<Introspection> {
-    let Some(scope) = live_scope(known, token, record, access_token) else {
-        return Some(Introspection::Inactive);
-    };
+    let held = known.restricted.of(&token.grant_id());
+    let live =
+        live_scope(known, token, record, access_token).filter(|_| held.is_none_or(|held| !held.bars(now)));
+    let Some(scope) = live else { return Some(Introspection::Inactive) };
     let mut scope = scope.intersection(&caller.scope);
+    if let Some(held) = held {
+        scope = held.narrow(&scope);
+    }
     let user = match record.subject() {
         Some(id) => match known.view.find_user(id)? {
             Some(user) if user.enabled => Some(user),
@@ -212,7 +216,7 @@ fn judge(
         scope,
         client_id: record.client.clone(),
         token_type: "Bearer",
-        exp: access_token.expires_at.unix_seconds(),
+        exp: held.map_or(access_token.expires_at, |held| held.end(access_token.expires_at)).unix_seconds(),
         iat: issued_at,
         nbf: issued_at,
         sub: match record.subject() {

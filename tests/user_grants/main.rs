@@ -10,7 +10,9 @@
 //! | [`password_change`] | what another password ends, and who may choose one |
 //! | [`visitors`] | who is in front of a page, on every replica |
 //! | [`faults`] | the same when the store lost a rotation, and when the token key is rotated |
+//! | [`restricted`] | grants that an admin narrows, shortens, freezes and thaws |
 //! | [`requests`] | what a client asks for |
+//! | [`gate`] | a store at which a request can be held back |
 //! | [`world`] | the replicas, and verbs |
 
 #![allow(
@@ -29,9 +31,11 @@ mod account;
 mod authorize;
 mod code;
 mod faults;
+mod gate;
 mod password_change;
 mod refresh;
 mod requests;
+mod restricted;
 mod visitors;
 mod world;
 

@@ -44,6 +44,7 @@ use symbolon::sql::{Database, DatabaseUrl, migrations};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
+use crate::gate::{Gate, Gated};
 pub use crate::requests::{parameter, parameters, redemption, refreshing};
 use crate::runtime;
 use crate::support::redis::RedisServer;
@@ -111,7 +112,9 @@ pub struct World {
     feeds: Vec<ChangeFeed<DirectoryView>>,
     database: Database,
     store: Store,
-    notes: PresentedCredentials,
+    pub notes: PresentedCredentials,
+    /// Before the store of every replica.
+    pub gate: Arc<Gate>,
     mail: PresentedCredentials,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     /// A replica whose handle is gone leaves.
@@ -215,6 +218,7 @@ impl World {
             database,
             store,
             notes: nobody(),
+            gate: Arc::default(),
             mail: nobody(),
             tasks: Vec::new(),
             handles: Vec::new(),
@@ -276,7 +280,8 @@ impl World {
             refresh_token_idle_ttl: IDLE_TTL,
             revoke_wait: LATE,
         };
-        let grants = self.grants().await;
+        let store = self.grants().await;
+        let grants = Arc::new(Gated { store, gate: Arc::clone(&self.gate) }) as Arc<dyn GrantStore>;
         let users = Users::new(users, self.database.clone());
         let login = Arc::new(self.login(keys));
         let database = self.database.clone();

@@ -73,6 +73,7 @@ struct GrantRow {
     /// The browser in which it was allowed.
     browser: String,
     used: When,
+    is_frozen: bool,
 }
 
 /// A moment, for machines and for people.
@@ -180,10 +181,10 @@ fn row(
     sessions: &[LoginSession],
 ) -> Result<ApplicationRow, PageError> {
     let Application { client, name, scope, grants } = application;
-    let grant_row = |LiveGrant { id, used_at, session, .. }: LiveGrant| {
+    let grant_row = |LiveGrant { id, used_at, session, is_frozen, .. }: LiveGrant| {
         let session = sessions.iter().find(|found| Some(found.id) == session);
         let browser = session.map_or_else(|| "a browser that is not logged in any more".to_owned(), name_of);
-        GrantRow { id: id.to_string(), browser, used: When::new(used_at) }
+        GrantRow { id: id.to_string(), browser, used: When::new(used_at), is_frozen }
     };
     let scopes = state.server.in_words(&scope)?;
     let grants = grants.into_iter().map(grant_row).collect();

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::issuing::{self, INVALID, Issued, Verdict, add_access_token, asked, genuine, lives};
-use crate::changes::{Actor, Author};
+use super::issuing::{self, INVALID, Issued, Verdict, add_access_token, asked, frozen, genuine, lives};
+use crate::changes::{Actor, Author, Restrictions};
 use crate::directory::{Client, GrantType};
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::GrantId;
@@ -40,7 +40,10 @@ pub(in crate::oauth) async fn redeem(
             let author = Actor::client(&client.id).at(request.address);
             return Err(burn(server, author, grant_id, &record).await);
         }
-        let asked = asked(request, &record, &client, &known)?;
+        if known.restricted.of(&grant_id).is_some_and(Restrictions::is_frozen) {
+            return Err(frozen());
+        }
+        let asked = asked(request, &grant_id, &record, &client, &known)?;
         let Some(salt) = record.user.as_ref().map(|user| user.salt) else { return Err(INVALID) };
         let successors = Successors::new(code, key, &salt);
         let refresh_token = consume(server, &mut record, &client, &successors, now);
@@ -49,11 +52,12 @@ pub(in crate::oauth) async fn redeem(
         if !server.grants.compare_and_swap(grant_id, &stored, &record.encode(), until).await? {
             continue;
         }
-        return match issuing::verdict(server, &grant_id, &record, &client)? {
+        return match issuing::verdict(server, &grant_id, &record, &client, &asked)? {
             // A client that changed meanwhile is told what held when it asked: introspection goes by
             // what holds then, and the code cannot be redeemed again.
             Verdict::Good | Verdict::Changed => Ok(issued.answer(asked, refresh_token, now)),
-            Verdict::Dead => Err(INVALID),
+            // For the same reason a grant that was frozen just now is not worth waiting for.
+            Verdict::Frozen | Verdict::Dead => Err(INVALID),
         };
     }
     Err(OAuthError::unavailable("the grant is being changed; try again", "the grant kept changing"))

@@ -43,7 +43,8 @@ pub(in crate::oauth) async fn issue(
         let lives = server.feed.with_current(|after| {
             let client = after.view.find_client(id.as_str());
             let unchanged = client.is_some_and(|client| Arc::ptr_eq(client, &permission.client));
-            unchanged && after.is_live(&grant_id, &Bonds::of_client(id), record.born)
+            let unrestricted = after.restricted.of(&grant_id).is_none();
+            unchanged && unrestricted && after.is_live(&grant_id, &Bonds::of_client(id), record.born)
         })?;
         if lives {
             return Ok(issued);

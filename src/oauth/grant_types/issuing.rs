@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::changes::Restrictions;
 use crate::directory::{Client, GrantType, Snapshot};
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::{GrantId, ResourceServerId};
@@ -19,6 +20,12 @@ use crate::oauth::token::{IssuedToken, TokenRequest};
 /// nothing.
 pub const INVALID: OAuthError =
     OAuthError::InvalidGrant("the code or refresh token is invalid, expired, revoked, or of another client");
+
+/// Nothing is changed meanwhile, and the refresh token is as good after a thaw as it was before: `invalid_grant` would
+/// make an honest client throw it away.
+pub fn frozen() -> OAuthError {
+    OAuthError::unavailable("the grant is frozen; try again later", "the grant is frozen")
+}
 
 /// The enabled client that asks, which must be registered for this grant type.
 pub fn client(
@@ -44,9 +51,10 @@ pub fn genuine<'t>(
     Ok((token, token.made_by(&server.keys).ok_or(INVALID)?))
 }
 
-/// Whether the feed says that the grant lives, and its time is not over.
+/// Whether the feed says that the grant lives, frozen or not, and its time is not over.
 pub fn lives(known: &Snapshot, id: &GrantId, record: &GrantRecord, now: Timestamp) -> bool {
-    now < record.expires_at && known.is_live(id, &record.bonds(), record.born)
+    let end = known.restricted.of(id).map_or(record.expires_at, |held| held.end(record.expires_at));
+    now < end && known.is_live(id, &record.bonds(), record.born)
 }
 
 /// The part of a grant that an access token is asked for.
@@ -56,6 +64,8 @@ pub struct Asked {
     restriction: Option<Box<Restriction>>,
     /// What of the scope the client may still use: what it is told.
     usable: Scope,
+    /// What the grant was restricted to when this was found out.
+    held: Option<Restrictions>,
 }
 
 /// RFC 6749 §6: "The requested scope MUST NOT include any scope not originally granted by the
@@ -63,6 +73,7 @@ pub struct Asked {
 /// §2.2 says the same of resources.
 pub fn asked(
     request: &TokenRequest,
+    id: &GrantId,
     record: &GrantRecord,
     client: &Client,
     known: &Snapshot,
@@ -80,15 +91,17 @@ pub fn asked(
         let (scope, audience) = targeted.map_err(|error| if_known(known, record, error))?;
         (scope, audience.into_iter().collect())
     };
+    let held = known.restricted.of(id).cloned();
     let usable = scope.intersection(&client.scope);
+    let usable = held.as_ref().map_or_else(|| usable.clone(), |held| held.narrow(&usable));
     if usable.is_empty() {
-        let error = OAuthError::InvalidScope("the client is no longer registered for any of this scope");
+        let error = OAuthError::InvalidScope("nothing of this scope is left to the client");
         return Err(if_known(known, record, error));
     }
     let whole = scope == record.scope && audience == record.audience;
     let restriction = Restriction { scope: scope.clone(), audience: audience.clone() };
     let restriction = (!whole).then(|| Box::new(restriction));
-    Ok(Asked { scope, audience, restriction, usable })
+    Ok(Asked { scope, audience, restriction, usable, held })
 }
 
 /// A refusal by the directory, unless the grant rests on changes that this replica has yet to read.
@@ -108,9 +121,10 @@ pub struct Issued {
 impl Issued {
     /// The answer.
     pub fn answer(self, asked: Asked, refresh_token: Option<PlainToken>, now: Timestamp) -> IssuedToken {
+        let expires_at = asked.held.map_or(self.expires_at, |held| held.end(self.expires_at));
         IssuedToken {
             access_token: self.token,
-            expires_in: self.expires_at - now,
+            expires_in: expires_at - now,
             scope: asked.usable,
             refresh_token,
         }
@@ -161,8 +175,9 @@ pub fn add_access_token(
 /// What one snapshot says of a token that was just made, after the last await.
 pub enum Verdict {
     Good,
-    /// The client was changed: what the token allows has to be found out anew.
+    /// The client was changed, or the grant restricted: what the token allows has to be found out anew.
     Changed,
+    Frozen,
     Dead,
 }
 
@@ -172,12 +187,16 @@ pub fn verdict(
     id: &GrantId,
     record: &GrantRecord,
     client: &Arc<Client>,
+    asked: &Asked,
 ) -> Result<Verdict, OAuthError> {
     let verdict = server.feed.with_current(|known| {
         let found = known.view.find_client(client.id.as_str());
+        let held = known.restricted.of(id);
         if !lives(known, id, record, server.feed.clock().now()) {
             Verdict::Dead
-        } else if found.is_some_and(|found| Arc::ptr_eq(found, client)) {
+        } else if held.is_some_and(Restrictions::is_frozen) {
+            Verdict::Frozen
+        } else if found.is_some_and(|found| Arc::ptr_eq(found, client)) && held == asked.held.as_ref() {
             Verdict::Good
         } else {
             Verdict::Changed

@@ -7,8 +7,9 @@
 use std::cmp::Ordering;
 use std::time::Duration;
 
-use super::issuing::{self, INVALID, Verdict, add_access_token, asked, genuine, given_before, lives};
-use crate::changes::{Actor, Author, Change, Entry};
+use super::issuing::{self, INVALID, Verdict, add_access_token, asked, frozen, genuine, given_before, lives};
+use crate::changes::{Actor, Author, Change, Entry, Restrictions};
+use crate::directory::Client;
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::GrantId;
 use crate::domain::token::{PlainToken, Successors, TokenDigest, TokenKind, TokenString};
@@ -46,7 +47,10 @@ pub(in crate::oauth) async fn refresh(
             return Err(INVALID);
         }
         let number = presented.rotation_number(key);
-        let place = place(user.refresh.as_ref(), number, presented.digest(), now, client.retry_window());
+        let held = known.restricted.of(&grant_id);
+        let chain = user.refresh.as_ref();
+        let may_retry = chain.is_some_and(|chain| may_retry(chain, held, client.retry_window(), now));
+        let place = place(chain, number, presented.digest(), may_retry);
         if place == Place::Replayed {
             log::warn!(
                 "grant {grant_id}: an old refresh token was presented by {}; it is revoked",
@@ -56,7 +60,10 @@ pub(in crate::oauth) async fn refresh(
             let burnt = server.burn(grant_id, record.expires_at, author, "refresh_reuse").await;
             return Err(burnt.err().unwrap_or(INVALID));
         }
-        let asked = asked(request, &record, &client, &known)?;
+        if held.is_some_and(Restrictions::is_frozen) {
+            return Err(frozen());
+        }
+        let asked = asked(request, &grant_id, &record, &client, &known)?;
         let salt = user.salt;
         let successors = Successors::new(presented, key, &salt);
         let next = successors.refresh_token(number.checked_add(1).ok_or(INVALID)?);
@@ -78,10 +85,11 @@ pub(in crate::oauth) async fn refresh(
             }
             issued
         };
-        match issuing::verdict(server, &grant_id, &record, &client)? {
+        match issuing::verdict(server, &grant_id, &record, &client, &asked)? {
             Verdict::Good => return Ok(issued.answer(asked, Some(next), now)),
             // The same pair is given again, by what holds now.
             Verdict::Changed => {}
+            Verdict::Frozen => return Err(frozen()),
             Verdict::Dead => return Err(INVALID),
         }
     }
@@ -119,24 +127,22 @@ enum Place {
     Replayed,
 }
 
-fn place(
-    chain: Option<&RefreshChain>,
-    number: u32,
-    digest: TokenDigest,
-    now: Timestamp,
-    window: Duration,
-) -> Place {
+fn place(chain: Option<&RefreshChain>, number: u32, digest: TokenDigest, may_retry: bool) -> Place {
     let Some(chain) = chain else { return Place::Ahead };
     match number.cmp(&chain.number) {
         Ordering::Greater => Place::Ahead,
         Ordering::Equal if chain.current == digest => Place::Current,
-        Ordering::Less if chain.previous == Some(digest) => {
-            // Times are whole seconds: an honest client is not refused a part of one.
-            let within = !window.is_zero() && now - chain.rotated_at <= window;
-            if within { Place::Previous } else { Place::Replayed }
-        }
+        Ordering::Less if chain.previous == Some(digest) && may_retry => Place::Previous,
         Ordering::Equal | Ordering::Less => Place::Replayed,
     }
+}
+
+/// Whether the retry window is open: who presents the token before the current one is honest. While a grant was
+/// frozen nobody could come, so that time does not count.
+fn may_retry(chain: &RefreshChain, held: Option<&Restrictions>, window: Duration, now: Timestamp) -> bool {
+    let waited = held.map_or(now - chain.rotated_at, |held| held.unfrozen(chain.rotated_at, now));
+    // Times are whole seconds: an honest client is not refused a part of one.
+    !window.is_zero() && waited <= window
 }
 
 /// Makes `next` the current refresh token and `presented` the one before.
