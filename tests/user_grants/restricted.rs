@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use symbolon::admin::clients::ClientUpdate;
 use symbolon::changes::Edit;
 use symbolon::domain::clock::Clock as _;
 use symbolon::domain::scope::Scope;
@@ -11,7 +12,9 @@ use symbolon::oauth::TokenRequest;
 
 use crate::cases;
 use crate::visitors::{PASSWORD, setting};
-use crate::world::{ACCESS_TTL, App, Kind, SCOPE, World, access, code_of, next, redemption, refreshing};
+use crate::world::{
+    ACCESS_TTL, App, Kind, Registration, SCOPE, World, access, code_of, next, redemption, refreshing,
+};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -25,6 +28,7 @@ cases! {
     a_shortened_grant_says_its_end_and_ends_then,
     what_was_restricted_while_a_token_was_made_is_what_its_client_is_told,
     a_grant_that_is_frozen_while_it_is_refreshed_gives_nothing_and_loses_nothing,
+    a_client_that_changes_while_it_refreshes_has_replayed_nothing,
     a_grant_that_is_frozen_while_its_code_is_redeemed_gives_nothing,
     users_are_shown_what_holds,
 }
@@ -241,6 +245,27 @@ async fn a_grant_that_is_frozen_while_it_is_refreshed_gives_nothing_and_loses_no
     let second = world.refresh(0, &app, next(&first)).await.unwrap();
     assert!(world.is_active(access(&second)).await);
     assert!(world.refresh(1, &app, next(&second)).await.is_ok() && world.audit().await.is_empty());
+}
+
+async fn a_client_that_changes_while_it_refreshes_has_replayed_nothing(kind: Kind) {
+    let world = World::with_keys(kind, &[&[1], &[1]]).await;
+    let strict = Registration { retry_window: Some(Duration::ZERO), ..Registration::default() };
+    let app = world.app("app", strict).await;
+    let first = world.tokens(&app).await;
+    let changing = async {
+        let update = ClientUpdate { scope: Some(scope("notes:read")), ..ClientUpdate::default() };
+        let (_, recorded) = world.admin.update_client(&app.id, update).await.unwrap();
+        world.settle(recorded).await;
+    };
+    let (second, ()) = world.gate.hold_back(world.refresh(1, &app, next(&first)), changing).await;
+    let second = second.expect("its token was the current one");
+    assert_eq!(second.scope.as_str(), "notes:read");
+    assert!(world.is_active(access(&second)).await && world.audit().await.is_empty());
+    assert_eq!(
+        code_of(world.refresh(0, &app, next(&first)).await),
+        "invalid_grant",
+        "and now it is a replay"
+    );
 }
 
 async fn a_grant_that_is_frozen_while_its_code_is_redeemed_gives_nothing(kind: Kind) {

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use super::issuing::{self, INVALID, Verdict, add_access_token, asked, frozen, genuine, given_before, lives};
 use crate::changes::{Actor, Author, Change, Entry, Restrictions};
-use crate::directory::Client;
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::GrantId;
 use crate::domain::token::{PlainToken, Successors, TokenDigest, TokenKind, TokenString};
@@ -30,6 +29,8 @@ pub(in crate::oauth) async fn refresh(
     request: &TokenRequest,
     presented: Option<&TokenString>,
 ) -> Result<IssuedToken, OAuthError> {
+    // What this request itself has replaced it does not replay.
+    let mut has_rotated = false;
     for _ in 0..ATTEMPTS {
         let known = server.feed.current()?;
         let client = issuing::client(server, request, &known)?;
@@ -50,7 +51,7 @@ pub(in crate::oauth) async fn refresh(
         let held = known.restricted.of(&grant_id);
         let chain = user.refresh.as_ref();
         let may_retry = chain.is_some_and(|chain| may_retry(chain, held, client.retry_window(), now));
-        let place = place(chain, number, presented.digest(), may_retry);
+        let place = place(chain, number, presented.digest(), may_retry || has_rotated);
         if place == Place::Replayed {
             log::warn!(
                 "grant {grant_id}: an old refresh token was presented by {}; it is revoked",
@@ -83,6 +84,7 @@ pub(in crate::oauth) async fn refresh(
             if !server.grants.compare_and_swap(grant_id, &stored, &record.encode(), until).await? {
                 continue;
             }
+            has_rotated = true;
             issued
         };
         match issuing::verdict(server, &grant_id, &record, &client, &asked)? {
