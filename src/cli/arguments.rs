@@ -1,5 +1,6 @@
 //! The commands and their arguments.
 
+mod backup;
 mod people;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use clap::builder::StyledStr;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub use self::backup::{RestoreBackup, TakeBackup};
 pub use self::people::{CreateUser, ListUsers, RoleCommand, SetPassword, UserCommand};
 use crate::config::{Flags, SETTINGS, Setting};
 use crate::domain::{duration, scope};
@@ -63,6 +65,10 @@ pub enum Command {
     Config(ConfigCommand),
     /// Ask the server with this configuration whether it is ready; exit 1 when it is not
     Healthcheck(Healthcheck),
+    /// Back up the embedded default, beside the running server
+    Backup(TakeBackup),
+    /// Restore a backup of the embedded default; every token that was issued before is dead then
+    Restore(RestoreBackup),
     /// After the database (or the data directory) was restored to an older state: revoke everything
     /// that was issued before, and go on
     Recover(Destructive),

@@ -32,16 +32,21 @@ pub struct Context {
     runtime: Runtime,
 }
 
+/// Reads the configuration, and makes what a command runs on.
+pub fn prepare(sources: &Sources) -> Result<(Config, Runtime), CliError> {
+    let config = Config::load(sources)?;
+    // A command speaks for itself; its log is for when something must be looked into.
+    let filter = if config.log == "info" { "error" } else { config.log.as_str() };
+    logging::install(filter, config.log_format == crate::config::LogFormat::Json)
+        .map_err(|why| CliError::Usage(format!("SYMBOLON_LOG {why}")))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    Ok((config, runtime.map_err(|error| CliError::Failed(error.to_string()))?))
+}
+
 impl Context {
     /// Reads the configuration and opens its stores.
     pub fn open(sources: &Sources) -> Result<Self, CliError> {
-        let config = Config::load(sources)?;
-        // A command speaks for itself; its log is for when something must be looked into.
-        let filter = if config.log == "info" { "error" } else { config.log.as_str() };
-        logging::install(filter, config.log_format == crate::config::LogFormat::Json)
-            .map_err(|why| CliError::Usage(format!("SYMBOLON_LOG {why}")))?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let runtime = runtime.map_err(|error| CliError::Failed(error.to_string()))?;
+        let (config, runtime) = prepare(sources)?;
         let stores = Stores::open(&config, runtime.handle().clone())?;
         // A running server keeps its schema: only what nobody serves from is migrated here.
         let migrated = match startup::lock_data_dir(&config.data_dir) {

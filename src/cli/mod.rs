@@ -3,6 +3,7 @@
 //! A mistake gets one clear line on standard error. Exit 0: done. 1: failed. 2: misused.
 
 mod arguments;
+mod backup;
 mod clients;
 mod context;
 mod healthcheck;
@@ -100,6 +101,8 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError>
         Command::Recover(command) => {
             maintenance::recover(&command, &Context::open_existing(&sources)?, output)
         }
+        Command::Backup(command) => backup::take(&command, &sources, output),
+        Command::Restore(command) => backup::restore(&command, &sources, output),
         Command::Client(command) => clients::run(command, &Context::open_migrated(&sources)?, output),
         Command::ResourceServer(command) => {
             resource_servers::run(command, &Context::open_migrated(&sources)?, output)

@@ -1,5 +1,6 @@
 //! Grants in a SQLite file: the embedded default.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -37,6 +38,22 @@ impl SqliteGrants {
     pub async fn reset_witness(&self, position: Position) -> Result<(), StoreError> {
         let set = self.database.write(move |conn| Box::pin(set_witness(conn, position)));
         set.await.map_err(StoreError::new)
+    }
+
+    /// Writes what one moment's reader sees into `to`, an empty file.
+    ///
+    /// # Errors
+    /// When either file fails.
+    pub async fn copy_into(&self, to: &Path) -> Result<(), SqlError> {
+        self.database.copy_into(to).await
+    }
+
+    /// Closes the file, which nobody else may have open.
+    ///
+    /// # Errors
+    /// When somebody has, or the file fails.
+    pub async fn settle(self) -> Result<(), SqlError> {
+        self.database.settle().await
     }
 }
 

@@ -10,7 +10,7 @@ mod postgres;
 pub mod schema;
 mod sqlite;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use diesel::sqlite::SqliteConnection;
@@ -248,6 +248,31 @@ impl Database {
                 Ok(now.get_result::<i64>(c).await?.min(own))
             }
         }
+    }
+
+    /// Writes what one moment's reader sees of a SQLite file into `to`, an empty file, while others go
+    /// on writing.
+    ///
+    /// # Errors
+    /// When either file fails, or the database is no file.
+    pub async fn copy_into(&self, to: &Path) -> Result<(), SqlError> {
+        let (DatabaseUrl::Sqlite(from) | DatabaseUrl::SqliteGrants(from)) = self.url.clone() else {
+            return Err(SqlError::Refused("a PostgreSQL database is no file; use pg_dump".to_owned()));
+        };
+        let to = to.to_owned();
+        let copied = self.runtime.spawn_blocking(move || sqlite::copy(&from, &to));
+        copied.await.map_err(SqlError::unavailable)?
+    }
+
+    /// Closes a SQLite file that nobody else has open, and puts all of it into that one file.
+    ///
+    /// # Errors
+    /// When somebody has it open, or the file fails.
+    pub async fn settle(self) -> Result<(), SqlError> {
+        let Self { pool, runtime, url } = self;
+        drop(pool);
+        let (DatabaseUrl::Sqlite(path) | DatabaseUrl::SqliteGrants(path)) = url else { return Ok(()) };
+        runtime.spawn_blocking(move || sqlite::settle(&path)).await.map_err(SqlError::unavailable)?
     }
 
     async fn transact<T: Send + 'static>(&self, isolation: Isolation, unit: Unit<T>) -> Result<T, SqlError> {

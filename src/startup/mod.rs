@@ -1,6 +1,7 @@
 //! The composition root: the only place that names concrete stores and puts the parts together.
 
 mod admission;
+pub mod backup;
 mod health;
 mod limits;
 mod observed;

@@ -11,6 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use tokio::runtime::Handle;
 
+use super::backup;
 use crate::admin::Admin;
 use crate::changes::{Actor, Author, SqlFeed, WitnessMover};
 use crate::config::{Config, ConfigError};
@@ -64,6 +65,7 @@ impl Stores {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         if config.redis_url.is_none() || config.database_url.is_none() {
             make_data_dir(&config.data_dir)?;
+            backup::interrupted(&config.data_dir)?;
         }
         let url = database_url(config)?;
         if let DatabaseUrl::Sqlite(path) = &url {
@@ -206,7 +208,7 @@ fn redis_url(config: &Config) -> Result<Option<RedisUrl>, ConfigError> {
     Ok(Some(url))
 }
 
-fn make_data_dir(path: &Path) -> Result<(), ConfigError> {
+pub(super) fn make_data_dir(path: &Path) -> Result<(), ConfigError> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|error| {
         ConfigError::new("SYMBOLON_DATA_DIR", format!("is {}, which cannot be made: {error}", path.display()))

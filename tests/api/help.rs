@@ -93,6 +93,8 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["token-key", "generate"], &[]),
     (&["config", "check"], &["--connect"]),
     (&["healthcheck"], &["--live", "ready"]),
+    (&["backup"], &["<DIRECTORY>", "running server", "not there yet"]),
+    (&["restore"], &["<DIRECTORY>", "--replace", "--reason", "--dry-run", "--yes", "aside"]),
     (&["recover"], &["--reason", "--dry-run", "--yes", "restored"]),
 ];
 

@@ -154,3 +154,22 @@ fn recover_kills_what_was_issued_before_and_only_when_it_is_told_to() {
     let sql = format!("SELECT kind, reason FROM changes WHERE number = {number}");
     assert_eq!(deployment.database().execute(&sql), "recover|restored");
 }
+
+#[test]
+fn stores_that_are_not_embedded_are_backed_up_with_their_own_tools_and_the_page_is_named() {
+    let place = Place::new();
+    let (backup, refused) = (place.path().join("backup").display().to_string(), "docs/BACKUP.md");
+    for (setting, value) in
+        [("SYMBOLON_REDIS_URL", "redis://127.0.0.1:1"), ("SYMBOLON_DATABASE_URL", "sqlite:elsewhere.sqlite3")]
+    {
+        let place = Place::new().env(setting, value).env("SYMBOLON_TOKEN_KEY", encoding::random_token_key());
+        for command in [&["backup", &backup][..], &["restore", &backup, "--yes"]] {
+            let line = error_line(place.cli(command), 2);
+            assert!(line.contains(setting) && line.contains(refused), "{line}");
+        }
+    }
+    // And of nothing there is no backup.
+    let line = error_line(place.cli(&["backup", &backup]), 1);
+    assert!(line.contains("there is no database") && line.contains("SYMBOLON_DATA_DIR"), "{line}");
+    assert!(!place.path().join("backup").exists() && !place.path().join("data").exists());
+}

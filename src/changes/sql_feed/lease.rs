@@ -16,7 +16,7 @@ use crate::changes::store::{
     FeedError, FeedStore, Incarnation, Publish, Recorder, Renewal, ReplicaRow, Replicas,
 };
 use crate::domain::position::{ChangeNumber, Position};
-use crate::sql::schema::{changes, replicas};
+use crate::sql::schema::{changes, replicas, token_keys};
 use crate::sql::{Connection, SqlError, on};
 
 type StoredReplica = (String, String, i64, i64, i64);
@@ -147,6 +147,21 @@ impl<P: Projection> SqlFeed<P> {
         let forgotten = self.database.write(|conn| {
             Box::pin(async move {
                 on!(conn, c => diesel::delete(replicas::table).execute(c).await)?;
+                Ok(())
+            })
+        });
+        Ok(forgotten.await?)
+    }
+
+    /// Forgets under which keys live tokens may exist, for who knows that there are none: everything
+    /// was just killed, and no replica makes tokens under a key that others lack.
+    ///
+    /// # Errors
+    /// When SQL fails.
+    pub async fn forget_token_keys(&self) -> Result<(), FeedError> {
+        let forgotten = self.database.write(|conn| {
+            Box::pin(async move {
+                on!(conn, c => diesel::delete(token_keys::table).execute(c).await)?;
                 Ok(())
             })
         });

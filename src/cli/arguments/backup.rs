@@ -1,0 +1,24 @@
+//! The arguments of the commands that back up and restore.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Destructive;
+
+#[derive(Args)]
+pub struct TakeBackup {
+    /// Where to: a directory that is not there yet
+    pub directory: PathBuf,
+}
+
+#[derive(Args)]
+pub struct RestoreBackup {
+    /// A directory that `symbolon backup` has made
+    pub directory: PathBuf,
+    /// Put aside what the data directory holds
+    #[arg(long)]
+    pub replace: bool,
+    #[command(flatten)]
+    pub destructive: Destructive,
+}
