@@ -40,7 +40,7 @@ printf %s "$postgres_password" | write "$postgres/password" root
 write "$redis/users.acl" redis <<USERS
 user default off
 user health on nopass resetkeys resetchannels -@all +ping
-user symbolon on #$redis_digest resetkeys ~g:* ~symbolon:witness resetchannels -@all +get +set +del +evalsha +eval +script|load +role +info +time +ping +unwatch +hello +auth +select
+user symbolon on #$redis_digest resetkeys ~g:* ~symbolon:witness resetchannels -@all +get +set +del +scan +evalsha +eval +script|load +role +info +time +ping +unwatch +hello +auth +select
 USERS
 
 # 65532 is the user of the image (Dockerfile).

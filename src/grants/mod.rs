@@ -7,6 +7,7 @@ pub mod failures;
 pub mod index;
 pub mod keys;
 pub mod login_session;
+pub mod reader;
 pub mod record;
 pub mod redis;
 pub mod sqlite;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use self::reader::{Cursor, GrantReader, Page, Walk};
 pub use self::record::{
     AccessToken, Code, CodeState, EncodedRecord, GrantRecord, MalformedRecord, RefreshChain, Restriction,
     UserGrant,

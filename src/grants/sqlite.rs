@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::{EncodedRecord, GrantStore, StoreError, Witness, kept_until};
+use super::reader::PAGE;
+use super::{Cursor, EncodedRecord, GrantReader, GrantStore, Page, StoreError, Witness, kept_until};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::identifier::GrantId;
 use crate::domain::position::Position;
@@ -141,6 +142,44 @@ impl GrantStore for SqliteGrants {
         });
         removed.await.map_err(StoreError::new)
     }
+}
+
+#[async_trait]
+impl GrantReader for SqliteGrants {
+    async fn read(&self, id: GrantId) -> Result<Option<EncodedRecord>, StoreError> {
+        GrantStore::load(self, id).await
+    }
+
+    async fn page(&self, from: Cursor) -> Result<Page, StoreError> {
+        // No id is shorter than nothing.
+        let after = match from {
+            Cursor::Start => Vec::new(),
+            Cursor::After(id) => id.as_bytes().to_vec(),
+            Cursor::Scan(_) => return Err(StoreError::new("a cursor of another store")),
+        };
+        let now = self.clock.now().unix_seconds();
+        let read = self.database.read(move |conn| {
+            Box::pin(async move {
+                let query = grants::table
+                    .filter(grants::id.gt(after))
+                    .filter(grants::expires_at.gt(now))
+                    .order(grants::id)
+                    .limit(i64::try_from(PAGE).unwrap_or(i64::MAX))
+                    .select((grants::id, grants::record));
+                let rows = on!(conn, c => query.load::<(Vec<u8>, Vec<u8>)>(c).await)?;
+                rows.into_iter().map(|(id, record)| read_row(&id, record)).collect::<Result<Vec<_>, _>>()
+            })
+        });
+        let records = read.await.map_err(StoreError::new)?;
+        let last = records.last().filter(|_| records.len() == PAGE);
+        let next = last.map(|(id, _)| Cursor::After(*id));
+        Ok(Page { records, next })
+    }
+}
+
+fn read_row(id: &[u8], record: Vec<u8>) -> Result<(GrantId, EncodedRecord), SqlError> {
+    let id = id.try_into().map_err(|_| SqlError::unintelligible("the id of a grant"))?;
+    Ok((GrantId::from_bytes(id), EncodedRecord::from_bytes(record)))
 }
 
 #[async_trait]

@@ -23,7 +23,7 @@ use crate::domain::position::Position;
 use crate::domain::token_key::{self, TokenKeys};
 use crate::grants::redis::{ControlPool, RedisUrl};
 use crate::grants::sqlite::SqliteGrants;
-use crate::grants::{EncodedRecord, GrantStore as _, StoreError, Witness};
+use crate::grants::{EncodedRecord, GrantReader, StoreError, Witness};
 use crate::sql::migrations::{self, SchemaState};
 use crate::sql::{Database, DatabaseUrl, SqlError};
 use crate::telemetry::logging;
@@ -148,15 +148,20 @@ impl Stores {
         }
     }
 
+    /// The grant store, for the command line.
+    pub fn reader(&self) -> Arc<dyn GrantReader> {
+        match &self.grants {
+            GrantBackend::Redis { control, .. } => Arc::new(control.clone()),
+            GrantBackend::Sqlite(grants) => Arc::new(grants.clone()),
+        }
+    }
+
     /// What the grant store has under an id, for the command line.
     ///
     /// # Errors
     /// When the grant store cannot be asked.
     pub async fn load_grant(&self, id: GrantId) -> Result<Option<EncodedRecord>, StoreError> {
-        match &self.grants {
-            GrantBackend::Redis { control, .. } => Ok(control.load(id).await?.map(EncodedRecord::from_bytes)),
-            GrantBackend::Sqlite(grants) => grants.load(id).await,
-        }
+        self.reader().read(id).await
     }
 
     /// The hands of an admin at a command line.

@@ -3,6 +3,7 @@
 //! | contract | implementations | cases |
 //! |---|---|---|
 //! | grant store | Redis, SQLite | [`grants`], [`redis_faults`], [`redis_access`] |
+//! | walking through it | Redis, SQLite | [`walks`] |
 //! | logging in | PostgreSQL with Redis, SQLite | [`login`] |
 //! | login sessions | Redis, SQLite | [`login_sessions`] |
 //! | failures to log in | Redis, SQLite | [`throttle`] |
@@ -46,6 +47,7 @@ mod redis_faults;
 mod restrictions;
 mod stores;
 mod throttle;
+mod walks;
 mod witness;
 
 use std::time::{Duration, Instant};

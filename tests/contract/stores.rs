@@ -12,7 +12,7 @@ use symbolon::domain::identifier::GrantId;
 use symbolon::domain::position::{ChangeNumber, Position};
 use symbolon::grants::redis::{ControlPool, Link, RedisGrants, RedisUrl};
 use symbolon::grants::sqlite::SqliteGrants;
-use symbolon::grants::{Admission, EncodedRecord, GrantStore, StoreError, Witness};
+use symbolon::grants::{Admission, EncodedRecord, GrantReader, GrantStore, StoreError, Witness};
 use symbolon::sql::{Database, DatabaseUrl, migrations};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -39,6 +39,7 @@ pub enum Kind {
 pub struct Store {
     pub workers: Vec<Arc<dyn GrantStore>>,
     pub witness: Arc<dyn Witness>,
+    pub reader: Arc<dyn GrantReader>,
     links: Vec<Worker>,
     place: Place,
 }
@@ -72,8 +73,8 @@ impl Store {
 
     /// The same data after everything was stopped and started again.
     pub async fn restart(self) -> Self {
-        let Self { workers, witness, links, place } = self;
-        drop((workers, witness, links));
+        let Self { workers, witness, reader, links, place } = self;
+        drop((workers, witness, reader, links));
         if let Place::Redis(server) = &place {
             server.restart();
         }
@@ -89,8 +90,9 @@ impl Store {
                     links.push(Worker::connect(&url, UNHURRIED).await);
                 }
                 let workers = links.iter().map(|worker| Arc::clone(&worker.grants) as _).collect();
-                let witness = Arc::new(ControlPool::new(&url).unwrap());
-                Self { workers, witness, links, place }
+                let control = ControlPool::new(&url).unwrap();
+                let (witness, reader) = (Arc::new(control.clone()), Arc::new(control));
+                Self { workers, witness, reader, links, place }
             }
             Place::Sqlite(directory) => {
                 let url = DatabaseUrl::SqliteGrants(directory.path().join("grants.db"));
@@ -107,7 +109,8 @@ impl Store {
                     Arc::new(server.clone()),
                     Arc::new(command_line),
                 ];
-                Self { workers, witness: Arc::new(server), links: Vec::new(), place }
+                let reader = Arc::new(server.clone());
+                Self { workers, witness: Arc::new(server), reader, links: Vec::new(), place }
             }
         }
     }

@@ -10,7 +10,8 @@ use super::connector::{RESPONSE_TIMEOUT, RedisUrl, explain, manager, verify};
 use crate::domain::clock::Clock;
 use crate::domain::identifier::GrantId;
 use crate::domain::position::Position;
-use crate::grants::{StoreError, Witness, keys};
+use crate::grants::reader::PAGE;
+use crate::grants::{Cursor, EncodedRecord, GrantReader, Page, StoreError, Witness, keys};
 
 const CONNECTIONS: usize = 4;
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -99,17 +100,6 @@ impl ControlPool {
         })
     }
 
-    /// Reads a record, for the command line.
-    ///
-    /// # Errors
-    /// When Redis cannot be asked.
-    pub async fn load(&self, id: GrantId) -> Result<Option<Vec<u8>>, StoreError> {
-        let mut conn = self.connection().await?;
-        let mut get = redis::cmd("GET");
-        get.arg(&keys::grant(id));
-        get.query_async(&mut conn).await.map_err(|error| StoreError::new(explain(&error)))
-    }
-
     /// Puts the witness where `recover` wants it, whatever it was.
     ///
     /// # Errors
@@ -120,6 +110,53 @@ impl ControlPool {
         set.arg(keys::WITNESS).arg(&position.to_bytes());
         set.query_async(&mut conn).await.map_err(|error| StoreError::new(explain(&error)))
     }
+}
+
+#[async_trait]
+impl GrantReader for ControlPool {
+    async fn read(&self, id: GrantId) -> Result<Option<EncodedRecord>, StoreError> {
+        let mut conn = self.connection().await?;
+        let mut get = redis::cmd("GET");
+        get.arg(&keys::grant(id));
+        let found: Option<Vec<u8>> =
+            get.query_async(&mut conn).await.map_err(|error| StoreError::new(explain(&error)))?;
+        Ok(found.map(EncodedRecord::from_bytes))
+    }
+
+    async fn page(&self, from: Cursor) -> Result<Page, StoreError> {
+        let cursor = match from {
+            Cursor::Start => 0,
+            Cursor::Scan(cursor) => cursor,
+            Cursor::After(_) => return Err(StoreError::new("a cursor of another store")),
+        };
+        let mut conn = self.connection().await?;
+        let mut scan = redis::cmd("SCAN");
+        scan.arg(cursor).arg("MATCH").arg(keys::RECORDS).arg("COUNT").arg(PAGE);
+        let (next, found): (u64, Vec<Vec<u8>>) =
+            scan.query_async(&mut conn).await.map_err(|error| StoreError::new(explain(&error)))?;
+        let ids: Vec<GrantId> = found.iter().filter_map(|key| keys::id_of(key)).collect();
+        let records = read_all(&mut conn, &ids).await?;
+        Ok(Page { records, next: (next != 0).then_some(Cursor::Scan(next)) })
+    }
+}
+
+/// The records of these ids, as far as they are still there. Each is a command of its own: others'
+/// go in between, and each key may be on another primary.
+async fn read_all(
+    conn: &mut Connection,
+    ids: &[GrantId],
+) -> Result<Vec<(GrantId, EncodedRecord)>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut gets = redis::pipe();
+    for id in ids {
+        gets.cmd("GET").arg(&keys::grant(*id));
+    }
+    let records: Vec<Option<Vec<u8>>> =
+        gets.query_async(conn).await.map_err(|error| StoreError::new(explain(&error)))?;
+    let found = ids.iter().zip(records).filter_map(|(id, record)| Some((*id, record?)));
+    Ok(found.map(|(id, record)| (id, EncodedRecord::from_bytes(record))).collect())
 }
 
 #[async_trait]
