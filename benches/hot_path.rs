@@ -135,6 +135,7 @@ fn record(tokens: usize) -> GrantRecord {
         audience: vec![ResourceServerId::generate(&SystemEntropy).unwrap()],
         access_tokens: (0..tokens).map(access_token).collect(),
         user: None,
+        address: Some(std::net::IpAddr::from([192, 0, 2, 7])),
     }
 }
 

@@ -3,7 +3,7 @@
 use symbolon::grants::{EncodedRecord, MalformedRecord};
 
 /// The versions there are.
-const VERSIONS: [u8; 2] = [1, 2];
+const VERSIONS: [u8; 4] = [1, 2, 3, 4];
 
 pub fn check(data: &[u8]) {
     decode(data);
@@ -17,8 +17,10 @@ fn decode(bytes: &[u8]) {
     let encoded = EncodedRecord::from_bytes(bytes.to_vec());
     match encoded.decode() {
         Ok(record) => {
-            let version = bytes.first();
-            assert_eq!(version, Some(&if record.user.is_some() { 2 } else { 1 }));
+            let says_more =
+                record.address.is_some() || record.user.iter().any(|user| user.given_at.is_some());
+            let version = if record.user.is_some() { 2 } else { 1 } + if says_more { 2 } else { 0 };
+            assert_eq!(bytes.first(), Some(&version));
             let again = record.encode();
             assert!(again.as_bytes().len() <= bytes.len(), "there is no shorter spelling than ours");
             assert_eq!(again.decode().as_ref(), Ok(&record), "what was read can be kept");

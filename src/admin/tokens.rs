@@ -236,7 +236,9 @@ mod tests {
                 attempt: 0,
                 code: Some(code.clone()),
                 refresh: refresh.cloned(),
+                given_at: None,
             }),
+            address: None,
         };
         let consumed = Code { state: CodeState::Consumed, ..pending.clone() };
         let says =

@@ -13,6 +13,7 @@ use super::store::FeedError;
 use super::witness::WitnessMover;
 use crate::domain::clock::Clock;
 use crate::domain::position::ChangeNumber;
+use crate::domain::store::RECORD_VERSION;
 
 /// How long an acknowledgement waits for the grant store at most.
 const WITNESS_PATIENCE: Duration = Duration::from_secs(1);
@@ -86,6 +87,11 @@ impl<V: Clone + Send + Sync + 'static> ChangeFeed<V> {
     /// The newest snapshot, lease or not: for health and metrics, never for an answer.
     pub fn newest(&self) -> Option<Arc<Snapshot<V>>> {
         self.published.newest()
+    }
+
+    /// Whether every replica reads the grant records that this one can write.
+    pub fn all_read_new_records(&self) -> bool {
+        self.published.record_version() >= RECORD_VERSION
     }
 
     pub fn clock(&self) -> &dyn Clock {

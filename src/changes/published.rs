@@ -1,5 +1,6 @@
 //! The one snapshot that a replica's workers see, and who may replace it.
 
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
@@ -12,11 +13,13 @@ pub struct Published<V> {
     newest: ArcSwapOption<Snapshot<V>>,
     /// Held while one replaces it, so that it is compared and replaced in one step.
     writer: Mutex<()>,
+    /// The newest version of grant records that every replica read, when they were last looked at.
+    record_version: AtomicU8,
 }
 
 impl<V> Default for Published<V> {
     fn default() -> Self {
-        Self { newest: ArcSwapOption::empty(), writer: Mutex::default() }
+        Self { newest: ArcSwapOption::empty(), writer: Mutex::default(), record_version: AtomicU8::default() }
     }
 }
 
@@ -44,6 +47,14 @@ impl<V: Clone> Published<V> {
         let snapshot = Arc::new(snapshot);
         self.newest.store(Some(Arc::clone(&snapshot)));
         snapshot
+    }
+
+    pub(super) fn record_version(&self) -> u8 {
+        self.record_version.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_record_version(&self, version: u8) {
+        self.record_version.store(version, Ordering::Relaxed);
     }
 
     /// Publishes the same state with another end of its lease.

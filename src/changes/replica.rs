@@ -17,6 +17,7 @@ use crate::domain::base62;
 use crate::domain::clock::{BootTime, CLOCK_SLACK, Clock};
 use crate::domain::entropy::{self, Entropy};
 use crate::domain::position::{ChangeNumber, Position};
+use crate::domain::store::RECORD_VERSION;
 use crate::domain::token_key::TokenKeys;
 use crate::sql::SqlError;
 
@@ -138,6 +139,7 @@ impl<V: Clone + Send + Sync + 'static> Replica<V> {
             applied: position,
             beat: 0,
             lease: self.parts.lease,
+            record_version: RECORD_VERSION,
         };
         self.parts.store.join(&row).await?;
         self.incarnation = Some(row.incarnation);
@@ -254,6 +256,8 @@ impl<V: Clone + Send + Sync + 'static> Replica<V> {
     /// When SQL fails.
     pub async fn evict_the_silent(&mut self) -> Result<Vec<ReplicaRow>, FeedError> {
         let rows = self.parts.replicas.replicas().await?;
+        let read_by_all = rows.iter().map(|row| row.record_version).min().unwrap_or(0);
+        self.parts.published.set_record_version(read_by_all);
         let now = self.parts.clock.boot();
         self.beats.retain(|incarnation, _| rows.iter().any(|row| row.incarnation == *incarnation));
         for row in &rows {

@@ -32,6 +32,8 @@ pub struct ReplicaRow {
     pub beat: u64,
     /// The length of this replica's lease.
     pub lease: Duration,
+    /// The newest version of grant records that this replica reads.
+    pub record_version: u8,
 }
 
 /// What became of a renewal.

@@ -14,6 +14,7 @@ use super::revoke::may_proceed;
 use crate::admin::tokens::Inspection;
 use crate::changes::Recorded;
 use crate::domain::calendar::rfc3339;
+use crate::domain::clock::Timestamp;
 use crate::domain::identifier::GrantId;
 use crate::domain::token::TokenPart;
 use crate::grants::EncodedRecord;
@@ -53,9 +54,8 @@ fn describe(inspection: &Inspection, at: Option<&str>) -> String {
         }
         rows.push(("scope", record.scope.to_string()));
         rows.push(("audience", audience.join(" ")));
-        if let Some(token) = record.access_tokens.first() {
-            rows.push(("issued", rfc3339(token.issued_at)));
-        }
+        rows.extend(record.issued_at().map(|at| ("issued", rfc3339(at))));
+        rows.extend(record.address.map(|address| ("issued from", address.to_string())));
         rows.push(("ends", rfc3339(record.expires_at)));
     }
     if let Some(session) = &inspection.session {
@@ -96,6 +96,8 @@ fn document(inspection: &Inspection) -> Value {
             "login_session": record.session().map(|session| session.to_string()),
             "scope": record.scope.to_string(),
             "audience": record.audience.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "issued_at": record.issued_at().map(Timestamp::unix_seconds),
+            "issued_from": record.address.map(|address| address.to_string()),
             "expires_at": record.expires_at.unix_seconds(),
             "access_tokens": tokens,
         })

@@ -7,6 +7,10 @@ use async_trait::async_trait;
 use super::identifier::GrantId;
 use super::position::Position;
 
+/// The newest version of grant records that this version reads, and writes once every replica says
+/// that it reads it.
+pub const RECORD_VERSION: u8 = 4;
+
 /// The store could not be asked, or did not confirm. Never means that something is absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreError(pub String);

@@ -3,6 +3,8 @@
 //! ```text
 //! record  = 1 born expires_at client scope audience tokens              a client's own
 //!         | 2 flags born expires_at client scope audience tokens user   a user's
+//!         | 3, as 1, address                                            a client's own
+//!         | 4, as 2, [address]                                          a user's
 //! born    = varint            change number
 //! …_at    = varint            Unix seconds
 //! client  = text              text = varint length, UTF-8
@@ -10,21 +12,25 @@
 //! audience= varint count, that many texts (resource-server ids)
 //! tokens  = varint count, that many of: 16 bytes digest, varint issued_at, varint lifetime;
 //!           a user's also: varint attempt, 0 or 1 and the scope and audience it is restricted to
-//! user    = subject [session] salt attempt [code] [refresh]
+//! user    = subject [session] salt attempt [code] [refresh] [given_at]
 //! subject = text              session = 12 bytes, salt = 16 bytes
 //! code    = 16 bytes digest, expires_at; while pending also 16 bytes digest of the redirect URI
 //! refresh = 16 bytes current, [16 bytes previous], varint number, rotated_at, varint idle lifetime
-//! flags   = 1 byte            1 session, 2 code pending, 4 code consumed, 8 refresh, 16 previous
+//! flags   = 1 byte            1 session, 2 code pending, 4 code consumed, 8 refresh, 16 previous,
+//!                             32 given_at, 64 IPv4, 128 IPv6: only in version 4, which has one of them
+//! address = 4 or 16 bytes; in version 3 their number, in 1 byte, before them
 //! ```
 //!
-//! A grant has one spelling, and a client's own stays in version 1: as short as ever, and understood
-//! by older replicas. A newer version reads every older one. A record of a newer version is not
-//! understood, which is a failure (503), never "inactive".
+//! A grant has one spelling: the lowest version that can say all that is known of it. A newer version
+//! reads every older one. A record of a newer version is not understood, which is a failure (503),
+//! never "inactive"; so a new version is written only once every replica has said that it reads it
+//! ([`RECORD_VERSION`](crate::domain::store::RECORD_VERSION)).
 
 pub(super) mod bytes;
 mod codec;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use self::bytes::Reader;
@@ -51,6 +57,8 @@ pub struct GrantRecord {
     pub access_tokens: Vec<AccessToken>,
     /// `None` when the client was given it for itself.
     pub user: Option<UserGrant>,
+    /// From where it was asked for: by the client, or by the user who gave it.
+    pub address: Option<IpAddr>,
 }
 
 /// An access token of a grant, as far as it is kept.
@@ -88,6 +96,8 @@ pub struct UserGrant {
     pub code: Option<Code>,
     /// The refresh tokens, from the redemption on.
     pub refresh: Option<RefreshChain>,
+    /// When it was given; not known of what an older version wrote.
+    pub given_at: Option<Timestamp>,
 }
 
 /// The authorization code of a grant.
@@ -173,6 +183,8 @@ impl EncodedRecord {
         let record = match *version {
             codec::VERSION_1 => codec::read_version_1(&mut reader),
             codec::VERSION_2 => codec::read_version_2(&mut reader),
+            codec::VERSION_3 => codec::read_version_3(&mut reader),
+            codec::VERSION_4 => codec::read_version_4(&mut reader),
             newer => return Err(MalformedRecord::UnknownVersion(newer)),
         };
         record.filter(|_| reader.0.is_empty()).ok_or(MalformedRecord::Malformed)
@@ -208,6 +220,24 @@ impl GrantRecord {
     /// The login session in which it was given.
     pub fn session(&self) -> Option<GrantId> {
         self.user.as_ref().and_then(|user| user.session)
+    }
+
+    /// When it was issued; not known of a user's that an older version wrote.
+    pub fn issued_at(&self) -> Option<Timestamp> {
+        match &self.user {
+            Some(user) => user.given_at,
+            None => self.access_tokens.first().map(|token| token.issued_at),
+        }
+    }
+
+    /// The same without what versions 1 and 2 cannot say.
+    #[must_use]
+    pub fn for_older_replicas(mut self) -> Self {
+        self.address = None;
+        if let Some(user) = &mut self.user {
+            user.given_at = None;
+        }
+        self
     }
 
     /// What it stands and falls with, besides itself.

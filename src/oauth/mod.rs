@@ -26,7 +26,7 @@ pub use crate::directory::GrantType;
 use crate::directory::{ChangeFeed, Users};
 use crate::domain::entropy::Entropy;
 use crate::domain::token_key::TokenKeys;
-use crate::grants::GrantStore;
+use crate::grants::{GrantRecord, GrantStore};
 
 /// What the protocol is told by the operator.
 #[derive(Clone, Debug)]
@@ -65,6 +65,11 @@ impl AuthorizationServer {
         settings: Arc<Settings>,
     ) -> Self {
         Self { feed, grants, keys, entropy, users, settings }
+    }
+
+    /// A new grant as it is kept: with all that is known of it, once every replica reads that.
+    fn as_all_read(&self, record: GrantRecord) -> GrantRecord {
+        if self.feed.all_read_new_records() { record } else { record.for_older_replicas() }
     }
 
     pub fn settings(&self) -> &Settings {

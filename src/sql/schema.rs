@@ -73,6 +73,8 @@ diesel::table! {
         beat -> BigInt,
         /// The replica's lease length, in milliseconds.
         lease_ms -> BigInt,
+        /// The newest version of grant records that it reads.
+        record_version -> BigInt,
     }
 }
 

@@ -78,7 +78,9 @@ impl World {
                     attempt: 1,
                     code: None,
                     refresh: None,
+                    given_at: None,
                 }),
+                address: None,
             };
             assert!(grants.insert(id, &record.encode(), expires_at).await.unwrap());
         });

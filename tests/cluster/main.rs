@@ -17,6 +17,7 @@ mod support;
 mod backup;
 mod clocks;
 mod embedded;
+mod finding;
 mod full_disk;
 mod killed_at_each_step;
 mod old_data;

@@ -230,7 +230,7 @@ impl Follower {
 /// A row under a name that no other row has.
 pub fn row(name: &str, applied: ChangeNumber) -> ReplicaRow {
     let incarnation = Incarnation(new_id().to_string());
-    ReplicaRow { incarnation, name: name.to_owned(), applied, beat: 0, lease: LEASE }
+    ReplicaRow { incarnation, name: name.to_owned(), applied, beat: 0, lease: LEASE, record_version: 4 }
 }
 
 /// Token keys that differ by their seed.

@@ -162,8 +162,8 @@ async fn every_column_can_be_read_and_holds_what_was_written(kind: Kind) {
     assert_eq!((rows[1].6.is_some(), rows[1].7.len()), (true, 32));
     let rows = rows!(sql.database, kills, (String, String, i64, Option<i64>));
     assert_eq!(rows, [("client".to_owned(), "app".to_owned(), 2, None)]);
-    let rows = rows!(sql.database, replicas, (String, String, i64, i64, i64));
-    assert_eq!(rows, [(joined.incarnation.0, joined.name, 0, 0, 30_000)]);
+    let rows = rows!(sql.database, replicas, (String, String, i64, i64, i64, i64));
+    assert_eq!(rows, [(joined.incarnation.0, joined.name, 0, 0, 30_000, 4)]);
     let rows = rows!(sql.database, token_keys, (String, i64));
     assert_eq!(rows, [(keys(1).current().fingerprint().to_string(), now)]);
     let rows: Vec<Clients> = rows!(sql.database, clients, Clients);

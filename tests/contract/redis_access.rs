@@ -1,5 +1,6 @@
 //! Getting into Redis, and what is found there: passwords, TLS, commands sent, memory, lifetimes.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ const WRONG: &str = "hunter2-is-not-it";
 
 /// With fewer keys Redis's own tables are oversized.
 const RECORDS: u64 = 100_000;
+
+/// The longest that an address can be.
+const IPV6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 3, 4, 5, 6);
 
 /// Inserts, swaps, loads, reads the witness.
 async fn works(url: &RedisUrl) {
@@ -208,6 +212,7 @@ fn client_credentials(number: u64) -> (GrantId, GrantRecord) {
         audience: vec![ResourceServerId::generate(&SystemEntropy).unwrap()],
         access_tokens: vec![token],
         user: None,
+        address: Some(IpAddr::from([192, 0, 2, 7])),
     };
     (new_id(), record)
 }
@@ -231,6 +236,7 @@ fn of_a_user(number: u64) -> (GrantId, GrantRecord) {
             rotated_at: now,
             idle_lifetime: Duration::from_secs(14 * 86_400),
         }),
+        given_at: Some(now),
     });
     (id, record)
 }
@@ -238,12 +244,22 @@ fn of_a_user(number: u64) -> (GrantId, GrantRecord) {
 #[test]
 fn a_token_of_a_client_takes_at_most_256_bytes_of_redis() {
     measure(client_credentials, 256);
+    let of_ipv6 = |number| {
+        let (id, record) = client_credentials(number);
+        (id, GrantRecord { address: Some(IPV6.into()), ..record })
+    };
+    measure(of_ipv6, 256);
 }
 
 /// With room left, of 512 bytes, for an entry in the index of its user's grants (141 at most).
 #[test]
 fn a_grant_of_a_user_takes_at_most_371_bytes_of_redis() {
     measure(of_a_user, 371);
+    let of_ipv6 = |number| {
+        let (id, record) = of_a_user(number);
+        (id, GrantRecord { address: Some(IPV6.into()), ..record })
+    };
+    measure(of_ipv6, 371);
 }
 
 fn measure(made: fn(u64) -> (GrantId, GrantRecord), most: u64) {

@@ -43,7 +43,12 @@ pub async fn hash(password: &str) -> symbolon::domain::password::PasswordHash {
 
 /// What a visitor approves now.
 pub fn approval(visitor: &Visitor) -> Approval {
-    Approval { subject: visitor.user.id.clone(), session: visitor.session.id, born: visitor.born }
+    Approval {
+        subject: visitor.user.id.clone(),
+        session: visitor.session.id,
+        born: visitor.born,
+        address: None,
+    }
 }
 
 impl World {
@@ -59,8 +64,12 @@ impl World {
 
     /// Tokens that a visitor gave a client.
     pub async fn give(&self, visitor: &Visitor, app: &App) -> IssuedToken {
-        let approval =
-            Approval { subject: visitor.user.id.clone(), session: visitor.session.id, born: visitor.born };
+        let approval = Approval {
+            subject: visitor.user.id.clone(),
+            session: visitor.session.id,
+            born: visitor.born,
+            address: None,
+        };
         let location = self.replicas[0].approve(&self.request(app), &approval).await.unwrap().unwrap();
         self.redeem(1, app, &parameter(&location, "code").unwrap()).await.unwrap()
     }

@@ -379,7 +379,7 @@ impl World {
     /// What the user approves now.
     pub fn approval(&self) -> Approval {
         let born = self.feeds[0].current().unwrap().position.number;
-        Approval { subject: self.user.clone(), session: self.session, born }
+        Approval { subject: self.user.clone(), session: self.session, born, address: None }
     }
 
     /// The request that [`Self::code`] approves.

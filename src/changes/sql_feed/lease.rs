@@ -19,7 +19,7 @@ use crate::domain::position::{ChangeNumber, Position};
 use crate::sql::schema::{changes, replicas, token_keys};
 use crate::sql::{Connection, SqlError, on};
 
-type StoredReplica = (String, String, i64, i64, i64);
+type StoredReplica = (String, String, i64, i64, i64, i64);
 
 #[async_trait]
 impl<P: Projection> FeedStore<P::View> for SqlFeed<P> {
@@ -41,6 +41,7 @@ impl<P: Projection> FeedStore<P::View> for SqlFeed<P> {
                         replicas::applied.eq(stored(row.applied)?),
                         replicas::beat.eq(0),
                         replicas::lease_ms.eq(lease),
+                        replicas::record_version.eq(i64::from(row.record_version)),
                     ));
                     on!(conn, c => query.execute(c).await)?;
                     // Before the first token is made under it, every replica hears of the key.
@@ -102,13 +103,14 @@ impl<P: Projection> Replicas for SqlFeed<P> {
                 Ok(on!(conn, c => query.load::<StoredReplica>(c).await)?)
             })
         });
-        let rows = read.await?.into_iter().map(|(incarnation, name, applied, beat, lease_ms)| {
+        let rows = read.await?.into_iter().map(|(incarnation, name, applied, beat, lease_ms, version)| {
             Ok(ReplicaRow {
                 incarnation: Incarnation(incarnation),
                 name,
                 applied: number(applied)?,
                 beat: u64::try_from(beat).map_err(SqlError::unintelligible)?,
                 lease: Duration::from_millis(u64::try_from(lease_ms).map_err(SqlError::unintelligible)?),
+                record_version: u8::try_from(version).map_err(SqlError::unintelligible)?,
             })
         });
         rows.collect()

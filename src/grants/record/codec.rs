@@ -1,5 +1,6 @@
 //! Records to bytes and back. The grammar stands in the module above.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::bytes::{Reader, put_text, put_timestamp, put_varint};
@@ -14,6 +15,11 @@ pub const VERSION_1: u8 = 1;
 /// A user's grant.
 pub const VERSION_2: u8 = 2;
 
+/// A client's grant for itself, with the address that asked for it.
+pub const VERSION_3: u8 = 3;
+/// A user's grant, with when and from where it was given, as far as that is known.
+pub const VERSION_4: u8 = 4;
+
 /// Which of its optional parts a user's grant has.
 mod flag {
     pub const SESSION: u8 = 1;
@@ -21,13 +27,25 @@ mod flag {
     pub const CONSUMED_CODE: u8 = 1 << 2;
     pub const REFRESH: u8 = 1 << 3;
     pub const PREVIOUS: u8 = 1 << 4;
+    pub const GIVEN_AT: u8 = 1 << 5;
+    pub const IPV4: u8 = 1 << 6;
+    pub const IPV6: u8 = 1 << 7;
+
+    /// What version 4 has beyond version 2.
+    pub const OF_VERSION_4: u8 = GIVEN_AT | IPV4 | IPV6;
+    pub const OF_VERSION_2: u8 = SESSION | PENDING_CODE | CONSUMED_CODE | REFRESH | PREVIOUS;
 }
 
 pub fn write(record: &GrantRecord) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(256);
-    match &record.user {
-        None => bytes.push(VERSION_1),
-        Some(user) => bytes.extend([VERSION_2, flags(user)]),
+    match (&record.user, record.address) {
+        (None, None) => bytes.push(VERSION_1),
+        (None, Some(_)) => bytes.push(VERSION_3),
+        (Some(user), address) => {
+            let flags = flags(user) | address.map_or(0, flag_of_address);
+            let version = if flags & flag::OF_VERSION_4 == 0 { VERSION_2 } else { VERSION_4 };
+            bytes.extend([version, flags]);
+        }
     }
     put_varint(&mut bytes, record.born.get());
     put_timestamp(&mut bytes, record.expires_at);
@@ -40,7 +58,24 @@ pub fn write(record: &GrantRecord) -> Vec<u8> {
     if let Some(user) = &record.user {
         put_user(&mut bytes, user);
     }
+    if let Some(address) = record.address {
+        put_address(&mut bytes, address, record.user.is_some());
+    }
     bytes
+}
+
+/// Of a user's, the flags say how long it is.
+fn put_address(bytes: &mut Vec<u8>, address: IpAddr, of_user: bool) {
+    let length = if address.is_ipv4() { 4 } else { 16 };
+    bytes.extend((!of_user).then_some(length));
+    match address {
+        IpAddr::V4(address) => bytes.extend(address.octets()),
+        IpAddr::V6(address) => bytes.extend(address.octets()),
+    }
+}
+
+const fn flag_of_address(address: IpAddr) -> u8 {
+    if address.is_ipv4() { flag::IPV4 } else { flag::IPV6 }
 }
 
 fn flags(user: &UserGrant) -> u8 {
@@ -55,7 +90,8 @@ fn flags(user: &UserGrant) -> u8 {
         Some(RefreshChain { previous: None, .. }) => flag::REFRESH,
         Some(_) => flag::REFRESH | flag::PREVIOUS,
     };
-    session | code | refresh
+    let given_at = if user.given_at.is_some() { flag::GIVEN_AT } else { 0 };
+    session | code | refresh | given_at
 }
 
 fn put_scope_and_audience(bytes: &mut Vec<u8>, scope: &Scope, audience: &[ResourceServerId]) {
@@ -103,6 +139,9 @@ fn put_user(bytes: &mut Vec<u8>, user: &UserGrant) {
         put_timestamp(bytes, chain.rotated_at);
         put_varint(bytes, chain.idle_lifetime.as_secs());
     }
+    if let Some(given_at) = user.given_at {
+        put_timestamp(bytes, given_at);
+    }
 }
 
 /// A record of the client's own, after its version.
@@ -112,9 +151,37 @@ pub fn read_version_1(reader: &mut Reader<'_>) -> Option<GrantRecord> {
 
 /// A record of a user's, after its version.
 pub fn read_version_2(reader: &mut Reader<'_>) -> Option<GrantRecord> {
+    read_of_user(reader, flag::OF_VERSION_2)
+}
+
+/// The same as version 1, and an address.
+pub fn read_version_3(reader: &mut Reader<'_>) -> Option<GrantRecord> {
+    let mut record = read(reader, false)?;
+    record.address = Some(match reader.byte()? {
+        4 => reader.array::<4>()?.into(),
+        16 => reader.array::<16>()?.into(),
+        _ => return None,
+    });
+    Some(record)
+}
+
+/// The same as version 2, and what that cannot say.
+pub fn read_version_4(reader: &mut Reader<'_>) -> Option<GrantRecord> {
+    let flags = reader.0.first().copied()?;
+    let mut record = read_of_user(reader, flag::OF_VERSION_2 | flag::OF_VERSION_4)?;
+    record.address = match flags & (flag::IPV4 | flag::IPV6) {
+        0 => None,
+        flag::IPV4 => Some(reader.array::<4>()?.into()),
+        flag::IPV6 => Some(reader.array::<16>()?.into()),
+        _ => return None,
+    };
+    (flags & flag::OF_VERSION_4 != 0).then_some(record)
+}
+
+fn read_of_user(reader: &mut Reader<'_>, known: u8) -> Option<GrantRecord> {
     let flags = reader.byte()?;
     let mut record = read(reader, true)?;
-    record.user = Some(read_user(reader, flags)?);
+    record.user = Some(read_user(reader, flags, known)?);
     Some(record)
 }
 
@@ -124,7 +191,7 @@ fn read(reader: &mut Reader<'_>, of_user: bool) -> Option<GrantRecord> {
     let client = ClientId::parse(reader.text()?).ok()?;
     let (scope, audience) = read_scope_and_audience(reader)?;
     let access_tokens = reader.list(|reader| read_access_token(reader, of_user))?;
-    Some(GrantRecord { born, expires_at, client, scope, audience, access_tokens, user: None })
+    Some(GrantRecord { born, expires_at, client, scope, audience, access_tokens, user: None, address: None })
 }
 
 fn read_scope_and_audience(reader: &mut Reader<'_>) -> Option<(Scope, Vec<ResourceServerId>)> {
@@ -155,9 +222,9 @@ fn read_access_token(reader: &mut Reader<'_>, of_user: bool) -> Option<AccessTok
     Some(AccessToken { digest, issued_at, expires_at, attempt, restriction })
 }
 
-fn read_user(reader: &mut Reader<'_>, flags: u8) -> Option<UserGrant> {
+/// A user's part, which may have no other optional parts than the `known`.
+fn read_user(reader: &mut Reader<'_>, flags: u8, known: u8) -> Option<UserGrant> {
     let has = |flag| flags & flag != 0;
-    let known = flag::SESSION | flag::PENDING_CODE | flag::CONSUMED_CODE | flag::REFRESH | flag::PREVIOUS;
     let contradictory =
         (has(flag::PENDING_CODE) && has(flag::CONSUMED_CODE)) || (has(flag::PREVIOUS) && !has(flag::REFRESH));
     if flags & !known != 0 || contradictory {
@@ -178,7 +245,11 @@ fn read_user(reader: &mut Reader<'_>, flags: u8) -> Option<UserGrant> {
         true => Some(read_chain(reader, has(flag::PREVIOUS))?),
         false => None,
     };
-    Some(UserGrant { subject, session, salt, attempt, code, refresh })
+    let given_at = match has(flag::GIVEN_AT) {
+        true => Some(reader.timestamp()?),
+        false => None,
+    };
+    Some(UserGrant { subject, session, salt, attempt, code, refresh, given_at })
 }
 
 fn read_code(reader: &mut Reader<'_>, pending: bool) -> Option<Code> {

@@ -25,6 +25,7 @@ fn record() -> GrantRecord {
         audience: vec![ResourceServerId::parse("rs_9zK20aQ3fG8").unwrap()],
         access_tokens: vec![token(0xab)],
         user: None,
+        address: None,
     }
 }
 
@@ -44,6 +45,7 @@ fn refreshed() -> GrantRecord {
             rotated_at: at(50),
             idle_lifetime: Duration::from_secs(1_209_600),
         }),
+        given_at: None,
     };
     let narrowed = AccessToken { attempt: 3, restriction: Some(Box::new(half)), ..token(0xac) };
     let whole = AccessToken { attempt: 2, ..token(0xab) };
@@ -76,6 +78,19 @@ fn redeemed() -> GrantRecord {
     record
 }
 
+/// The first of these, from an address.
+fn addressed() -> GrantRecord {
+    GrantRecord { address: Some(IpAddr::from([192, 0, 2, 7])), ..record() }
+}
+
+/// A user's grant of which all is known.
+fn traced() -> GrantRecord {
+    let mut record = refreshed();
+    record.address = Some("2001:db8::7".parse().unwrap());
+    record.user.as_mut().unwrap().given_at = Some(at(-5));
+    record
+}
+
 /// Written by version 1 of the format. Never change it: newer versions must read it.
 const VERSION_1: &[u8] = b"\x01\xac\x02\x84\xab\xa7\xda\x06\x0ecl_3fG8sK20aQz\
     \x16notes:read notes:write\x01\x0ers_9zK20aQ3fG8\x01\
@@ -94,6 +109,20 @@ const VERSION_2: &[u8] = b"\x02\x1d\xac\x02\x80\xbe\xc5\xdb\x06\x0ecl_3fG8sK20aQ
     \xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xc0\xbc\xa4\xa7\xda\x06\
     \xc3\xc3\xc3\xc3\xc3\xc3\xc3\xc3\xc3\xc3\xc3\xc3\xc3\xc3\xc3\xc3\
     \xc2\xc2\xc2\xc2\xc2\xc2\xc2\xc2\xc2\xc2\xc2\xc2\xc2\xc2\xc2\xc2\x03\xb2\xa4\xa7\xda\x06\x80\xea\x49";
+
+/// What versions 3 and 4 have at the end.
+const ADDRESS_OF_VERSION_3: &[u8] = b"\x04\xc0\x00\x02\x07";
+const END_OF_VERSION_4: &[u8] = b"\xfb\xa3\xa7\xda\x06\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x07";
+
+/// Written by version 3 of the format: what version 1 has, and an address.
+fn version_3() -> Vec<u8> {
+    [b"\x03", &VERSION_1[1..], ADDRESS_OF_VERSION_3].concat()
+}
+
+/// Written by version 4 of the format: what version 2 has, with two more flags, and what they stand for.
+fn version_4() -> Vec<u8> {
+    [b"\x04\xbd", &VERSION_2[2..], END_OF_VERSION_4].concat()
+}
 
 /// Where the flags of a version 2 record stand.
 const FLAGS: usize = 1;
@@ -114,8 +143,34 @@ fn version_2_is_read_for_ever() {
 }
 
 #[test]
+fn versions_3_and_4_are_read_for_ever() {
+    for (bytes, record) in [(version_3(), addressed()), (version_4(), traced())] {
+        assert_eq!(EncodedRecord::from_bytes(bytes.clone()).decode(), Ok(record.clone()));
+        assert_eq!(record.encode().as_bytes().escape_ascii().to_string(), bytes.escape_ascii().to_string());
+    }
+}
+
+#[test]
+fn what_older_replicas_cannot_read_is_left_out_for_them() {
+    assert_eq!(addressed().for_older_replicas().encode().as_bytes(), VERSION_1);
+    assert_eq!(traced().for_older_replicas().encode().as_bytes(), VERSION_2);
+}
+
+#[test]
+fn a_version_that_says_no_more_than_an_older_one_is_malformed() {
+    let mut bytes = VERSION_2.to_vec();
+    bytes[0] = 4;
+    assert_eq!(EncodedRecord::from_bytes(bytes).decode(), Err(MalformedRecord::Malformed));
+    for wrong in [&b""[..], b"\0", b"\x05\xc0\0\x02\x07\0"] {
+        let bytes = [b"\x03", &VERSION_1[1..], wrong].concat();
+        assert_eq!(EncodedRecord::from_bytes(bytes).decode(), Err(MalformedRecord::Malformed));
+    }
+}
+
+#[test]
 fn every_state_of_a_grant_survives_its_bytes() {
-    for record in [record(), pending(), redeemed(), refreshed()] {
+    let unaddressed = GrantRecord { address: None, ..traced() };
+    for record in [record(), pending(), redeemed(), refreshed(), addressed(), traced(), unaddressed] {
         let encoded = record.encode();
         assert_eq!(encoded.decode(), Ok(record));
     }
@@ -124,9 +179,9 @@ fn every_state_of_a_grant_survives_its_bytes() {
 #[test]
 fn a_newer_version_is_a_failure_of_its_own() {
     let mut bytes = VERSION_2.to_vec();
-    bytes[0] = 3;
+    bytes[0] = 5;
     let error = EncodedRecord::from_bytes(bytes).decode().unwrap_err();
-    assert_eq!(error, MalformedRecord::UnknownVersion(3));
+    assert_eq!(error, MalformedRecord::UnknownVersion(5));
 }
 
 #[test]
@@ -156,7 +211,7 @@ fn a_restricted_token_allows_its_part_and_every_other_one_the_whole_grant() {
 
 #[test]
 fn every_truncation_and_extension_is_malformed() {
-    for whole in [VERSION_1, VERSION_2] {
+    for whole in [VERSION_1, VERSION_2, &version_3(), &version_4()] {
         for length in 0..whole.len() {
             assert!(EncodedRecord::from_bytes(whole[..length].to_vec()).decode().is_err());
         }
@@ -238,9 +293,10 @@ prop_compose! {
         attempt: u32,
         code in prop::option::of(any_code()),
         refresh in prop::option::of(any_chain()),
+        given_at in prop::option::of(any_time()),
     ) -> UserGrant {
         let session = session.map(GrantId::from_bytes);
-        UserGrant { subject: UserId::parse(&id).unwrap(), session, salt, attempt, code, refresh }
+        UserGrant { subject: UserId::parse(&id).unwrap(), session, salt, attempt, code, refresh, given_at }
     }
 }
 
@@ -253,6 +309,7 @@ prop_compose! {
         audience in any_audience(),
         access_tokens in prop::collection::vec(any_access_token(of_user), 0..9),
         user in any_user(),
+        address: Option<IpAddr>,
     ) -> GrantRecord {
         GrantRecord {
             born: ChangeNumber::new(born),
@@ -262,6 +319,7 @@ prop_compose! {
             audience,
             access_tokens,
             user: Some(user).filter(|_| of_user),
+            address,
         }
     }
 }
@@ -270,12 +328,19 @@ proptest! {
     #[test]
     fn every_record_survives_its_bytes(record in any::<bool>().prop_flat_map(any_record)) {
         let encoded = record.encode();
-        prop_assert_eq!(encoded.as_bytes().first(), Some(&if record.user.is_some() { 2 } else { 1 }));
+        let says_more = record.address.is_some() || record.user.iter().any(|user| user.given_at.is_some());
+        let version = match (&record.user, says_more) {
+            (None, false) => 1,
+            (Some(_), false) => 2,
+            (None, true) => 3,
+            (Some(_), true) => 4,
+        };
+        prop_assert_eq!(encoded.as_bytes().first(), Some(&version));
         prop_assert_eq!(encoded.decode(), Ok(record));
     }
 
     #[test]
-    fn no_bytes_make_the_decoder_panic(mut bytes: Vec<u8>, version in 1u8..=2) {
+    fn no_bytes_make_the_decoder_panic(mut bytes: Vec<u8>, version in 1u8..=4) {
         if let Some(first) = bytes.first_mut() {
             *first = version;
         }
@@ -287,8 +352,7 @@ proptest! {
 
     #[test]
     fn a_changed_byte_never_panics(at in 0..VERSION_2.len(), byte: u8) {
-        for whole in [VERSION_1, VERSION_2] {
-            let mut bytes = whole.to_vec();
+        for mut bytes in [VERSION_1.to_vec(), VERSION_2.to_vec(), version_3(), version_4()] {
             if let Some(changed) = bytes.get_mut(at) {
                 *changed = byte;
             }

@@ -44,8 +44,8 @@ async fn approve(
     asked: &AuthorizationRequest,
     visitor: Visitor,
 ) -> Result<HttpResponse, PageError> {
-    let Visitor { session, user, born, address: _ } = visitor;
-    let approval = Approval { subject: user.id.clone(), session: session.id, born };
+    let Visitor { session, user, born, address } = visitor;
+    let approval = Approval { subject: user.id.clone(), session: session.id, born, address };
     if let Some(location) = state.server.approve(asked, &approval).await? {
         return render::redirect(&location);
     }

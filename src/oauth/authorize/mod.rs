@@ -6,6 +6,7 @@ mod shown;
 mod step;
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,6 +94,8 @@ pub struct Approval {
     pub session: GrantId,
     /// The position of the feed that was known before the first fact that it rests on.
     pub born: ChangeNumber,
+    /// From where, if that is known.
+    pub address: Option<IpAddr>,
 }
 
 impl AuthorizationServer {
@@ -184,9 +187,11 @@ impl AuthorizationServer {
                     state: CodeState::Pending { redirect_uri: request.redirect_uri.digest() },
                 }),
                 refresh: None,
+                given_at: Some(now),
             }),
+            address: approval.address,
         };
-        Ok((record, code))
+        Ok((self.as_all_read(record), code))
     }
 }
 

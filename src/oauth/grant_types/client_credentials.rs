@@ -1,6 +1,7 @@
 //! The client credentials grant (RFC 6749 §4.4): a token for the client itself.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::changes::Bonds;
@@ -34,7 +35,7 @@ pub(in crate::oauth) async fn issue(
         let before = server.feed.current()?;
         let permission = authorize(server, request, &before)?;
         let grant_id = GrantId::generate(server.entropy.as_ref())?;
-        let (record, issued) = make(server, &before, grant_id, &permission)?;
+        let (record, issued) = make(server, &before, grant_id, &permission, request.address)?;
         if !server.grants.insert(grant_id, &record.encode(), record.expires_at).await? {
             continue;
         }
@@ -78,6 +79,7 @@ fn make(
     known: &Snapshot,
     grant_id: GrantId,
     permission: &Permission,
+    address: Option<IpAddr>,
 ) -> Result<(GrantRecord, IssuedToken), OAuthError> {
     let entropy = server.entropy.as_ref();
     let access_token = PlainToken::generate(TokenKind::Access, grant_id, &server.keys, entropy)?;
@@ -98,7 +100,11 @@ fn make(
             restriction: None,
         }],
         user: None,
+        address,
     };
     let scope = permission.scope.clone();
-    Ok((record, IssuedToken { access_token, expires_in: lifetime, scope, refresh_token: None }))
+    Ok((
+        server.as_all_read(record),
+        IssuedToken { access_token, expires_in: lifetime, scope, refresh_token: None },
+    ))
 }
