@@ -1,6 +1,7 @@
 //! The commands and their arguments.
 
 mod backup;
+mod edits;
 mod people;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use clap::builder::StyledStr;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use self::backup::{RestoreBackup, TakeBackup};
+pub use self::edits::{EditCommand, EditedTokens};
 pub use self::people::{CreateUser, ListUsers, RoleCommand, SetPassword, UserCommand};
 use crate::config::{Flags, SETTINGS, Setting};
 use crate::domain::{duration, scope};
@@ -281,6 +283,8 @@ pub enum TokenCommand {
     Inspect(InspectToken),
     /// Revoke tokens and their whole grants, everywhere
     Revoke(RevokeTokens),
+    #[command(flatten)]
+    Edit(EditCommand),
 }
 
 #[derive(Args)]

@@ -6,6 +6,7 @@ mod arguments;
 mod backup;
 mod clients;
 mod context;
+mod edit;
 mod healthcheck;
 mod maintenance;
 mod output;

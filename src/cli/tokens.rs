@@ -23,6 +23,7 @@ pub fn run(command: TokenCommand, context: &Context, output: &Output) -> Result<
     match command {
         TokenCommand::Inspect(inspect) => run_inspect(&inspect, context, output),
         TokenCommand::Revoke(revoke) => run_revoke(&revoke, context, output),
+        TokenCommand::Edit(edit) => super::edit::run(&edit, context, output),
     }
 }
 

@@ -89,6 +89,13 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["role", "delete"], &["<NAME>"]),
     (&["token", "inspect"], &["<PART>", "--as", "first 21 characters", "standard input"]),
     (&["token", "revoke"], &["[PART]...", "--file", "--reason", "--dry-run", "--yes", "shell's history"]),
+    (&["token", "narrow"], &["<PART>...", "--scope", "--reason", "--dry-run", "--yes", "cannot be widened"]),
+    (
+        &["token", "shorten"],
+        &["<PART>...", "--ends-in", "--ends-at", "2027-01-15T08:00:00Z", "--reason", "--dry-run", "--yes"],
+    ),
+    (&["token", "freeze"], &["<PART>...", "--reason", "--dry-run", "--yes", "shell's history"]),
+    (&["token", "thaw"], &["<PART>...", "--reason", "--dry-run", "what they were"]),
     (&["revoke"], &["--client", "--user", "--everything", "--reason", "--dry-run", "--yes"]),
     (&["token-key", "generate"], &[]),
     (&["config", "check"], &["--connect"]),

@@ -13,6 +13,7 @@ mod support;
 mod clients;
 mod config;
 mod configuration_page;
+mod edits;
 mod healthcheck;
 mod help;
 mod live_users;
