@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use crate::dice::index;
 use crate::history::{Answer, Asked, By, Change, ClientNumber, Scope};
+use crate::people;
 use crate::support::cli::{CliOutput, cli_with_stdin};
-use crate::world::{Held, UNCHANGED, World};
+use crate::world::{APP, Held, UNCHANGED, World};
 
 /// What is still to be done to a client before anything new is.
 #[derive(Default)]
@@ -88,7 +89,7 @@ impl World {
     /// Does one thing to a client and records it.
     pub fn administer(&self, client: ClientNumber, change: Change, thread: u16) -> Answer {
         if change.kills() {
-            for held in self.tokens_of(client, 4) {
+            for held in self.newest(4, |held| held.client == client) {
                 self.dispute(held.number);
             }
         }
@@ -110,11 +111,14 @@ impl World {
         match change {
             Change::Create { scope, secret, lifetime } => {
                 // Of our own making, so that it is known whatever becomes of the command.
-                let text = format!("syk_{}-{client}-{secret}-chosen-by-the-client", self.setup.seed);
+                let text = format!("syk_{:020}-{client}-{secret}-chosen-by-the-client", self.setup.seed);
                 self.learn_secret(client, secret, text.clone());
                 let (scope, lifetime) = (scope.to_string(), lifetime.map(|seconds| format!("{seconds}s")));
                 let mut arguments = vec!["client", "create", id, "--client-id", id, "--scope", &scope];
                 arguments.extend(["--grant", "client_credentials", "--secret-stdin", "--json"]);
+                if client == APP {
+                    arguments.extend(people::FOR_PEOPLE);
+                }
                 if let Some(lifetime) = &lifetime {
                     arguments.extend(["--access-token-ttl", lifetime]);
                 }
@@ -139,12 +143,12 @@ impl World {
         })
     }
 
-    fn command(&self, arguments: &[&str], stdin: &str) -> CliOutput {
+    pub fn command(&self, arguments: &[&str], stdin: &str) -> CliOutput {
         cli_with_stdin(self.deployment.environment(), arguments, stdin)
     }
 }
 
-fn answer(output: CliOutput) -> Answer {
+pub fn answer(output: CliOutput) -> Answer {
     match output.status {
         Some(0) => Answer::Done,
         Some(1) => Answer::Failed(output.stderr),

@@ -18,6 +18,11 @@ pub type TokenNumber = u32;
 pub type ClientNumber = u16;
 /// A client's secrets are numbered in the order in which they were asked for.
 pub type SecretNumber = u32;
+pub type UserNumber = u8;
+/// The number of a login session in its history.
+pub type SessionNumber = u32;
+/// The refresh tokens of a grant are numbered in the order in which they were first handed out.
+pub type RefreshNumber = u32;
 pub type Replica = u8;
 
 /// The scope tokens that the resource server owns.
@@ -115,6 +120,17 @@ impl Change {
     }
 }
 
+/// All that the command line kills at once, besides a client's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KillSet {
+    /// `symbolon revoke --user`
+    User(UserNumber),
+    /// `symbolon token revoke sys_…`: a login session, and all that was given in it.
+    LoginSession(SessionNumber),
+    /// `symbolon revoke --everything`
+    Everybody,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Asked {
     Mint {
@@ -123,11 +139,27 @@ pub enum Asked {
         scope: Option<Scope>,
         replica: Replica,
     },
+    /// From the authorization request, by way of login and consent, to the redemption of the code on another replica.
+    Authorize {
+        user: UserNumber,
+        client: ClientNumber,
+        /// In which it ended, if there was one.
+        session: Option<SessionNumber>,
+        replica: Replica,
+        redeemed_at: Replica,
+    },
+    Refresh {
+        /// The first token of the grant.
+        grant: TokenNumber,
+        presented: RefreshNumber,
+        replica: Replica,
+    },
     Introspect {
         token: TokenNumber,
         replica: Replica,
     },
-    /// `replica` means nothing for the command line.
+    /// `replica` means nothing for the command line. A list of tokens that was revoked by one command is one of these
+    /// for each of them, all at the same time.
     Revoke {
         token: TokenNumber,
         by: By,
@@ -137,17 +169,28 @@ pub enum Asked {
         client: ClientNumber,
         change: Change,
     },
+    Kill(KillSet),
 }
 
 impl Asked {
-    /// Which server was asked; `None` for the command line.
-    pub const fn replica(&self) -> Option<Replica> {
-        match self {
-            Self::Revoke { by: By::CommandLine, .. } | Self::Administer { .. } => None,
-            Self::Mint { replica, .. } | Self::Introspect { replica, .. } | Self::Revoke { replica, .. } => {
-                Some(*replica)
+    /// Which servers were asked; none by the command line.
+    pub fn replicas(&self) -> impl Iterator<Item = Replica> {
+        let (one, other) = match *self {
+            Self::Revoke { by: By::CommandLine, .. } | Self::Administer { .. } | Self::Kill(_) => {
+                (None, None)
             }
-        }
+            Self::Mint { replica, .. }
+            | Self::Refresh { replica, .. }
+            | Self::Introspect { replica, .. }
+            | Self::Revoke { replica, .. } => (Some(replica), None),
+            Self::Authorize { replica, redeemed_at, .. } => (Some(replica), Some(redeemed_at)),
+        };
+        one.into_iter().chain(other)
+    }
+
+    /// Whether a server was asked, and not the command line.
+    pub fn is_request(&self) -> bool {
+        self.replicas().next().is_some()
     }
 }
 
@@ -158,6 +201,13 @@ pub enum Answer {
         grant: String,
         scope: Scope,
         expires_in: u32,
+    },
+    /// What a refresh gives: the next refresh token, and an access token that may have been given before.
+    Refreshed {
+        token: TokenNumber,
+        grant: String,
+        scope: Scope,
+        refresh: RefreshNumber,
     },
     Active(Scope),
     Inactive,

@@ -23,12 +23,17 @@
 mod support;
 
 mod administration;
+mod authorization;
 mod checker;
 mod dice;
 mod faults;
 mod history;
+mod kills;
+mod known;
 mod mutations;
+mod people;
 mod plan;
+mod refresh;
 mod requests;
 mod run;
 mod world;
@@ -119,6 +124,9 @@ fn there_was_something_to_judge(history: &History, verdict: &Verdict) {
     assert!(tally.asked_of_the_dead > operations / 50, "too few questions about the dead");
     assert!(tally.asked_of_the_living > operations / 50, "too few questions about the living");
     assert!(tally.administered > operations / 1000, "too few changes were acknowledged");
+    assert!(tally.authorized > operations / 400, "too few users gave a grant");
+    assert!(tally.refreshed > operations / 200, "too few grants were refreshed");
+    assert!(tally.killed > operations / 2000, "too few sets were killed");
     let answered = operations - tally.unavailable - tally.unanswered;
     assert!(
         tally.unavailable_without_a_fault < answered / 100,

@@ -1,14 +1,13 @@
 //! Whether the checker would have seen it: answers of a real history are made wrong, one at a time, and it has to say
 //! so each time.
 //!
-//! Where an answer must be wrong is found here by simpler means than the checker's, so that both cannot be blind
-//! alike.
-
-use std::collections::{HashMap, HashSet};
+//! Where an answer must be wrong is found by simpler means than the checker's ([`known`](crate::known)), so that both
+//! cannot be blind alike.
 
 use crate::checker::{Rule, judge};
 use crate::dice::Dice;
-use crate::history::{Answer, Asked, Event, Fault, FaultKind, History, Moment, Scope, TokenNumber};
+use crate::history::{Answer, Event, History, KillSet, RefreshNumber, Scope};
+use crate::known::{Known, introspected, refreshed};
 
 /// How often each mutation is tried.
 const TRIES: usize = 4;
@@ -44,21 +43,57 @@ const MUTATIONS: &[Mutation] = &[
         },
     },
     Mutation {
+        name: "active after everything of its user was killed",
+        rule: Rule::AcknowledgedMeansGone,
+        fits: |known, event| known.killed_before(event, |set| matches!(set, KillSet::User(_))),
+        wrong: |_| Answer::Active(Scope::ALL),
+    },
+    Mutation {
+        name: "active after its login session was killed",
+        rule: Rule::AcknowledgedMeansGone,
+        fits: |known, event| known.killed_before(event, |set| matches!(set, KillSet::LoginSession(_))),
+        wrong: |_| Answer::Active(Scope::ALL),
+    },
+    Mutation {
+        name: "active after everybody's were killed",
+        rule: Rule::AcknowledgedMeansGone,
+        fits: |known, event| known.killed_before(event, |set| set == KillSet::Everybody),
+        wrong: |_| Answer::Active(Scope::ALL),
+    },
+    Mutation {
+        name: "a grant is refreshed that was revoked",
+        rule: Rule::AcknowledgedMeansGone,
+        fits: |known, event| refreshed(event).is_some_and(|(grant, _)| known.revoked_before(grant, event)),
+        wrong: |event| led(event, 1),
+    },
+    Mutation {
+        name: "an honest client is refused",
+        rule: Rule::RefusalsHaveReasons,
+        fits: |known, event| known.is_honest(event),
+        wrong: |_| Answer::Refused { status: 400, error: "invalid_grant".to_owned() },
+    },
+    Mutation {
+        name: "a refresh token leads to another than before",
+        rule: Rule::RetriesGetTheSame,
+        fits: |known, event| known.is_retry(event),
+        wrong: |event| led(event, 1_000_000),
+    },
+    Mutation {
         name: "an internal error",
         rule: Rule::NoOtherStatus,
-        fits: |_, event| event.asked.replica().is_some(),
+        fits: |_, event| event.asked.is_request(),
         wrong: |_| Answer::Absurd { status: 500, body: String::new() },
     },
     Mutation {
         name: "503 without Retry-After",
         rule: Rule::UnavailableSaysWhen,
-        fits: |_, event| event.asked.replica().is_some(),
+        fits: |_, event| event.asked.is_request(),
         wrong: |_| Answer::Unavailable { retry_after: false },
     },
     Mutation {
         name: "no answer in quiet times",
         rule: Rule::ServersAnswer,
-        fits: |known, event| event.asked.replica().is_some() && known.is_quiet(event),
+        fits: |known, event| event.asked.is_request() && known.is_quiet(event),
         wrong: |_| Answer::Nothing("reset".to_owned()),
     },
     Mutation {
@@ -98,75 +133,12 @@ pub fn are_found(history: &History) {
     }
 }
 
-fn introspected(event: &Event) -> Option<TokenNumber> {
-    match (event.asked, &event.answer) {
-        (Asked::Introspect { token, .. }, Answer::Active(_) | Answer::Inactive) => Some(token),
-        _ => None,
-    }
-}
-
-/// What can be told of a history at first sight.
-struct Known {
-    revoked: HashMap<TokenNumber, Moment>,
-    /// Tokens of the client that is never changed, without those that anybody tried to revoke.
-    untouched: HashSet<TokenNumber>,
-    /// When Redis could first have lost anything.
-    first_loss: Moment,
-    /// Between these something was broken, or had been a moment ago.
-    broken: Vec<(Moment, Moment)>,
-    sweep: Moment,
-}
-
-impl Known {
-    fn of(history: &History) -> Self {
-        let losses = history.faults.iter().filter(|fault| may_lose(fault.kind));
-        let broken =
-            |fault: &Fault| (fault.begin, fault.healed.unwrap_or(Moment::MAX - 5_000_000) + 5_000_000);
-        let mut known = Self {
-            revoked: HashMap::new(),
-            untouched: HashSet::new(),
-            first_loss: losses.map(|fault| fault.begin).min().unwrap_or(Moment::MAX),
-            broken: history.faults.iter().map(broken).collect(),
-            sweep: history.sweep.unwrap_or(Moment::MAX),
-        };
-        for event in &history.events {
-            if let (Asked::Mint { client: 0, .. }, Answer::Minted { token, .. }) =
-                (event.asked, &event.answer)
-            {
-                known.untouched.insert(*token);
-            }
-            if let (Asked::Revoke { token, .. }, Answer::Done) = (event.asked, &event.answer) {
-                known.revoked.entry(token).or_insert(event.end);
-            }
-        }
-        for event in &history.events {
-            if let Asked::Revoke { token, .. } = event.asked {
-                known.untouched.remove(&token);
-            }
-        }
-        known
-    }
-
-    fn revoked_before(&self, token: TokenNumber, event: &Event) -> bool {
-        self.revoked.get(&token).is_some_and(|end| *end < event.begin)
-    }
-
-    fn untouched(&self, token: TokenNumber, event: &Event) -> bool {
-        self.untouched.contains(&token) && event.end < self.first_loss
-    }
-
-    fn is_quiet(&self, event: &Event) -> bool {
-        self.broken.iter().all(|(begin, end)| event.end < *begin || *end < event.begin)
-    }
-}
-
-const fn may_lose(kind: FaultKind) -> bool {
-    matches!(
-        kind,
-        FaultKind::FlushRedis
-            | FaultKind::RestoreRedis(_)
-            | FaultKind::DemoteRedisTo(_)
-            | FaultKind::KillRedis
-            | FaultKind::KillEverything
-    )
+/// The answer to a refresh, with a refresh token so much further on.
+fn led(event: &Event, further: RefreshNumber) -> Answer {
+    let (token, presented) = refreshed(event).unwrap_or_default();
+    let (grant, scope) = match &event.answer {
+        Answer::Refreshed { grant, scope, .. } => (grant.clone(), *scope),
+        _ => (String::new(), Scope::ALL),
+    };
+    Answer::Refreshed { token, grant, scope, refresh: presented + further }
 }

@@ -24,6 +24,8 @@ pub enum Deed {
     Mint,
     MintForLess,
     MintWithRetiredSecret,
+    Authorize,
+    Refresh,
     IntrospectDisputed,
     IntrospectRecent,
     IntrospectAny,
@@ -31,22 +33,32 @@ pub enum Deed {
     RevokeAsResourceServer,
     RevokeAsStranger,
     RevokeByCommandLine,
+    RevokeList,
     Administer,
+    KillUser,
+    KillLoginSession,
+    KillEverybody,
 }
 
 /// Per thousand. Commands are processes of their own, a hundred times the work of a request.
 const WEIGHTS: &[(Deed, usize)] = &[
-    (Deed::Mint, 220),
-    (Deed::MintForLess, 90),
+    (Deed::Mint, 150),
+    (Deed::MintForLess, 60),
     (Deed::MintWithRetiredSecret, 10),
+    (Deed::Authorize, 30),
+    (Deed::Refresh, 100),
     (Deed::IntrospectDisputed, 200),
     (Deed::IntrospectRecent, 200),
-    (Deed::IntrospectAny, 189),
+    (Deed::IntrospectAny, 157),
     (Deed::RevokeAsOwner, 35),
     (Deed::RevokeAsResourceServer, 35),
     (Deed::RevokeAsStranger, 8),
-    (Deed::RevokeByCommandLine, 3),
-    (Deed::Administer, 10),
+    (Deed::RevokeByCommandLine, 1),
+    (Deed::RevokeList, 2),
+    (Deed::Administer, 8),
+    (Deed::KillUser, 2),
+    (Deed::KillLoginSession, 1),
+    (Deed::KillEverybody, 1),
 ];
 
 impl Step {

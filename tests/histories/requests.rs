@@ -4,14 +4,16 @@ use std::thread;
 use std::time::Duration;
 
 use crate::dice::{Dice, index};
-use crate::history::{Answer, Asked, By, ClientNumber, Replica, Scope};
+use crate::history::{Answer, Asked, By, ClientNumber, Replica, Scope, UserNumber};
+use crate::people::People;
 use crate::plan::{Deed, Step};
 use crate::support::actors::{Client, Token};
 use crate::support::http::{KeptConnections, Request, Response};
+use crate::support::symbolon::Server;
 use crate::world::{Held, World};
 
 /// Twice what is promised, for a machine that is busy; then a server counts as silent.
-const PATIENCE: Duration = Duration::from_secs(4);
+pub const PATIENCE: Duration = Duration::from_secs(4);
 /// The same for a revocation, which may wait for 4 s.
 const PATIENCE_FOR_REVOCATIONS: Duration = Duration::from_secs(8);
 /// Who gets no answer tries again a little later.
@@ -19,8 +21,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// One thread.
 pub struct Worker<'w> {
-    world: &'w World,
-    thread: u16,
+    pub world: &'w World,
+    pub thread: u16,
     connections: KeptConnections,
 }
 
@@ -47,7 +49,11 @@ impl<'w> Worker<'w> {
             Deed::IntrospectDisputed => self.introspect_some(world.disputed_token(which), step.replica),
             Deed::IntrospectRecent => self.introspect_some(world.recent_token(which), step.replica),
             Deed::IntrospectAny => self.introspect_some(world.any_token(which), step.replica),
+            Deed::Authorize => self.authorize(step),
+            Deed::Refresh => self.refresh(step),
             Deed::Administer => self.administer(step),
+            Deed::KillUser | Deed::KillLoginSession | Deed::KillEverybody => self.kill(step),
+            Deed::RevokeList => self.revoke_list(step),
             _ => {
                 // Mostly one of those that may be in use, now and then an old one.
                 let old = step.how.is_multiple_of(8);
@@ -72,20 +78,24 @@ impl<'w> Worker<'w> {
         let fields: Vec<(&str, &str)> = text.iter().map(|text| ("scope", text.as_str())).collect();
         let asked = Asked::Mint { client: number, secret, scope, replica: step.replica };
         let answer = self.world.record(self.thread, asked, || {
-            let server = self.world.deployment.replica(usize::from(step.replica));
-            let request = client.token_request(server, &fields);
-            self.send(request, PATIENCE, |answer| self.minted(answer, number))
+            let request = client.token_request(self.server(step.replica), &fields);
+            self.send(request, PATIENCE, |answer| self.minted(answer, number, None))
         });
         wait_after(&answer);
     }
 
-    fn minted(&self, answer: &Response, client: ClientNumber) -> Option<Answer> {
+    pub fn minted(
+        &self,
+        answer: &Response,
+        client: ClientNumber,
+        user: Option<UserNumber>,
+    ) -> Option<Answer> {
         let body = answer.json();
         let token = Token(body["access_token"].as_str()?.to_owned());
         let grant = token.grant_id().to_owned();
         let scope = Scope::parse(body["scope"].as_str()?)?;
         let expires_in = u32::try_from(body["expires_in"].as_u64()?).ok()?;
-        let token = self.world.keep(token, client);
+        let token = self.world.keep(token, client, user);
         Some(Answer::Minted { token, grant, scope, expires_in })
     }
 
@@ -98,24 +108,27 @@ impl<'w> Worker<'w> {
     pub fn introspect(&self, held: &Held, replica: Replica) -> Answer {
         let asked = Asked::Introspect { token: held.number, replica };
         self.world.record(self.thread, asked, || {
-            let server = self.world.deployment.replica(usize::from(replica));
-            let request = self.world.api.introspect_request(server, held.token.as_str());
-            self.send(request, PATIENCE, |answer| self.introspected(answer, held.client))
+            let request = self.world.api.introspect_request(self.server(replica), held.token.as_str());
+            self.send(request, PATIENCE, |answer| self.introspected(answer, held))
         })
     }
 
-    fn introspected(&self, answer: &Response, client: ClientNumber) -> Option<Answer> {
+    fn introspected(&self, answer: &Response, held: &Held) -> Option<Answer> {
         if answer.body == br#"{"active":false}"# {
             return Some(Answer::Inactive);
         }
         let body = answer.json();
-        let id = self.world.client_id(client);
-        let right = body["active"] == true && body["client_id"] == id && body["sub"] == id;
+        let id = self.world.client_id(held.client);
+        let whose = match held.user {
+            Some(user) => body["username"] == People::name(user) && body["sub"] != id,
+            None => body["username"].is_null() && body["sub"] == id,
+        };
+        let right = body["active"] == true && body["client_id"] == id && whose;
         let scope = Scope::parse(body["scope"].as_str()?).filter(|scope| right && !scope.is_empty())?;
         Some(Answer::Active(scope))
     }
 
-    fn introspect_everywhere(&self, held: &Held) {
+    pub fn introspect_everywhere(&self, held: &Held) {
         for replica in 0..self.world.setup.replicas {
             self.introspect(held, replica);
         }
@@ -161,22 +174,25 @@ impl<'w> Worker<'w> {
 
     fn revoke_as(&self, who: &Client, by: By, held: &Held, replica: Replica) -> Answer {
         self.world.record(self.thread, Asked::Revoke { token: held.number, by, replica }, || {
-            let server = self.world.deployment.replica(usize::from(replica));
-            let request = who.revoke_request(server, held.token.as_str());
+            let request = who.revoke_request(self.server(replica), held.token.as_str());
             self.send(request, PATIENCE_FOR_REVOCATIONS, |_| Some(Answer::Done))
         })
     }
 
     fn administer(&self, step: Step) {
         if let Some(client) = self.world.change_something(step.which, step.how, self.thread) {
-            for held in self.world.tokens_of(client, 6) {
+            for held in self.world.newest(6, |held| held.client == client) {
                 self.introspect_everywhere(&held);
             }
         }
     }
 
+    pub fn server(&self, replica: Replica) -> &'w Server {
+        self.world.deployment.replica(usize::from(replica))
+    }
+
     /// Sends a request; `read` says what a 200 means, `None` that it is none that a server may give.
-    fn send(
+    pub fn send(
         &self,
         request: Request,
         patience: Duration,
@@ -190,8 +206,7 @@ impl<'w> Worker<'w> {
             (200, _) => read(&answer),
             (status @ (400 | 401), Some(error)) => Some(Answer::Refused { status, error }),
             (503, Some(error)) if error == "temporarily_unavailable" => {
-                let seconds = answer.header("retry-after").and_then(|value| value.parse::<u64>().ok());
-                Some(Answer::Unavailable { retry_after: seconds.is_some_and(|seconds| seconds > 0) })
+                Some(Answer::Unavailable { retry_after: retry_after(&answer) })
             }
             _ => None,
         };
@@ -199,7 +214,13 @@ impl<'w> Worker<'w> {
     }
 }
 
-fn wait_after(answer: &Answer) {
+/// Whether an answer says when to try again.
+pub fn retry_after(answer: &Response) -> bool {
+    let seconds = answer.header("retry-after").and_then(|value| value.parse::<u64>().ok());
+    seconds.is_some_and(|seconds| seconds > 0)
+}
+
+pub fn wait_after(answer: &Answer) {
     if matches!(answer, Answer::Nothing(_) | Answer::Unavailable { .. }) {
         thread::sleep(PAUSE);
     }

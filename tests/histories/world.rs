@@ -8,8 +8,9 @@ use std::time::Instant;
 use crate::administration::Administration;
 use crate::history::{
     Answer, Asked, Change, ClientNumber, Event, Fault, History, Moment, Scope, SecretNumber, Setup,
-    TokenNumber,
+    TokenNumber, UserNumber,
 };
+use crate::people::People;
 use crate::support::actors::{Client, ResourceServer, Token};
 use crate::support::deployment::{Deployment, Plan};
 use crate::support::redis::RedisOptions;
@@ -17,6 +18,8 @@ use crate::support::redis::RedisOptions;
 const CLIENTS: ClientNumber = 10;
 /// So many are never changed. The tokens of the second one live for [`SHORT`] only.
 pub const UNCHANGED: ClientNumber = 4;
+/// The one of them that people log in for.
+pub const APP: ClientNumber = 3;
 /// Seconds.
 const SHORT: u32 = 20;
 /// Longer than any run.
@@ -32,6 +35,7 @@ pub struct World {
     pub api: ResourceServer,
     clients: Vec<Mutex<Registered>>,
     pub administrations: Vec<Mutex<Administration>>,
+    pub people: People,
     tokens: Mutex<Tokens>,
     operations: AtomicUsize,
     over: AtomicBool,
@@ -47,12 +51,18 @@ struct Registered {
 
 #[derive(Default)]
 struct Tokens {
-    all: Vec<(Token, ClientNumber)>,
+    all: Vec<Kept>,
     disputed: VecDeque<TokenNumber>,
     /// In the order of their acknowledgements.
     revoked: Vec<TokenNumber>,
     /// Whose revocation was asked for and not acknowledged.
     limbo: BTreeSet<TokenNumber>,
+}
+
+struct Kept {
+    token: Token,
+    client: ClientNumber,
+    user: Option<UserNumber>,
 }
 
 /// How far things had come at some moment.
@@ -68,6 +78,7 @@ pub struct Held {
     pub number: TokenNumber,
     pub token: Token,
     pub client: ClientNumber,
+    pub user: Option<UserNumber>,
 }
 
 impl World {
@@ -84,6 +95,7 @@ impl World {
         let registered = |number: ClientNumber| {
             Mutex::new(Registered { id: format!("client-{number}"), secrets: Vec::new() })
         };
+        let people = People::register(&deployment);
         let record = History { setup: setup.clone(), events: Vec::new(), faults: Vec::new(), sweep: None };
         let world = Self {
             setup,
@@ -91,6 +103,7 @@ impl World {
             api,
             clients: (0..CLIENTS).map(registered).collect(),
             administrations: (0..CLIENTS).map(|_| Mutex::default()).collect(),
+            people,
             tokens: Mutex::default(),
             operations: AtomicUsize::new(0),
             over: AtomicBool::new(false),
@@ -112,11 +125,17 @@ impl World {
 
     /// Does something and records it.
     pub fn record(&self, thread: u16, asked: Asked, ask: impl FnOnce() -> Answer) -> Answer {
+        self.record_all(thread, || (vec![asked], ask()))
+    }
+
+    /// Does something that is several at once, or of which is known only afterwards what it was, and records it.
+    pub fn record_all(&self, thread: u16, ask: impl FnOnce() -> (Vec<Asked>, Answer)) -> Answer {
         let begin = self.now();
-        let answer = ask();
-        let event = Event { begin, end: self.now(), thread, asked, answer: answer.clone() };
-        lock(&self.record).events.push(event);
-        self.operations.fetch_add(1, Ordering::Relaxed);
+        let (all, answer) = ask();
+        let end = self.now();
+        self.operations.fetch_add(all.len(), Ordering::Relaxed);
+        let events = all.into_iter().map(|asked| Event { begin, end, thread, asked, answer: answer.clone() });
+        lock(&self.record).events.extend(events);
         answer
     }
 
@@ -177,9 +196,9 @@ impl World {
     }
 
     /// The number that a token has from now on.
-    pub fn keep(&self, token: Token, client: ClientNumber) -> TokenNumber {
+    pub fn keep(&self, token: Token, client: ClientNumber, user: Option<UserNumber>) -> TokenNumber {
         let mut tokens = lock(&self.tokens);
-        tokens.all.push((token, client));
+        tokens.all.push(Kept { token, client, user });
         number(tokens.all.len() - 1)
     }
 
@@ -240,11 +259,11 @@ impl World {
         Some(tokens.held(usize::try_from(number).expect("an index")))
     }
 
-    /// The newest tokens of a client.
-    pub fn tokens_of(&self, client: ClientNumber, count: usize) -> Vec<Held> {
+    /// The newest tokens of a kind.
+    pub fn newest(&self, count: usize, fits: impl Fn(&Held) -> bool) -> Vec<Held> {
         let tokens = lock(&self.tokens);
         let newest = (0..tokens.all.len()).rev().take(10 * RECENT);
-        newest.map(|index| tokens.held(index)).filter(|held| held.client == client).take(count).collect()
+        newest.map(|index| tokens.held(index)).filter(fits).take(count).collect()
     }
 
     pub fn every_token(&self) -> Vec<Held> {
@@ -266,8 +285,8 @@ impl Registered {
 
 impl Tokens {
     fn held(&self, index: usize) -> Held {
-        let (token, client) = &self.all[index];
-        Held { number: number(index), token: token.clone(), client: *client }
+        let Kept { token, client, user } = &self.all[index];
+        Held { number: number(index), token: token.clone(), client: *client, user: *user }
     }
 }
 

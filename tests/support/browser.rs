@@ -310,14 +310,20 @@ impl Browser {
     /// One request, whatever comes of it. Cookies are sent and kept.
     #[track_caller]
     pub fn send(&mut self, request: Request) -> Response {
+        self.try_send(request).unwrap_or_else(|error| panic!("no answer: {error}"))
+    }
+
+    /// The same, for a server that may give no answer.
+    #[track_caller]
+    pub fn try_send(&mut self, request: Request) -> Result<Response, ureq::Error> {
         let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let request = match cookies.is_empty() {
             true => request,
             false => request.header("cookie", &cookies.join("; ")),
         };
-        let response = request.send();
+        let response = request.try_send()?;
         response.header_values("set-cookie").into_iter().for_each(|line| self.keep(line));
-        response
+        Ok(response)
     }
 
     /// Opens an address, as if it were typed or followed from elsewhere.
@@ -430,7 +436,7 @@ pub fn filled(
 
 /// Where an answer redirects to. RFC 9700 §4.12: what was posted must not be posted on.
 #[track_caller]
-fn target(response: &Response) -> Option<String> {
+pub fn target(response: &Response) -> Option<String> {
     match response.status {
         302 | 303 => Some(response.header("location").expect("a redirect says where to").to_owned()),
         300..400 => panic!("{} {:?}", response.status, response.headers),

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 
 use super::clients::{ClientPast, Clients, Credentials, State, clients};
 use super::disturbances::{Disturbances, Span};
+use super::grants::{Grants, refresh};
+use super::kills::{Kill, Kills};
 use super::redis::RedisPast;
-use super::tokens::{TokenPast, Tokens, tokens};
+use super::tokens::{Ends, TokenPast, Tokens, tokens};
 use super::{Rule, Verdict};
 use crate::history::{
     Answer, Asked, By, Change, ClientNumber, Event, History, Replica, Scope, SecretNumber, TokenNumber,
@@ -17,6 +19,8 @@ pub struct Judge<'h> {
     disturbances: Disturbances<'h>,
     redis: RedisPast,
     clients: Clients,
+    kills: Kills,
+    grants: Grants<'h>,
     tokens: Tokens,
 }
 
@@ -28,8 +32,10 @@ impl<'h> Judge<'h> {
         let disturbances = Disturbances::of(history);
         let redis = RedisPast::of(history);
         let clients = clients(history, &disturbances);
-        let tokens = tokens(history, &clients, &redis);
-        Self { history, disturbances, redis, clients, tokens }
+        let (kills, grants) = (Kills::of(history, &disturbances), Grants::of(history));
+        let ends = Ends { clients: &clients, kills: &kills, grants: &grants };
+        let tokens = tokens(history, &ends, &redis, &disturbances);
+        Self { history, disturbances, redis, clients, kills, grants, tokens }
     }
 
     /// Judges one event by itself.
@@ -44,12 +50,12 @@ impl<'h> Judge<'h> {
             }
             Answer::Nothing(why) => {
                 let silenced =
-                    event.asked.replica().is_some_and(|replica| self.disturbances.silenced(replica, span));
+                    event.asked.replicas().any(|replica| self.disturbances.silenced(replica, span));
                 found(!silenced, Rule::ServersAnswer, format!("no answer: {why}"))
             }
             Answer::Absurd { status, body } => Some((Rule::NoOtherStatus, format!("{status} {body}"))),
             Answer::Failed(why) => self.failure(&event.asked, span, why),
-            answer => self.answer(&event.asked, span, answer),
+            answer => self.answer(event, span, answer),
         };
         if let Asked::Introspect { token, .. } = event.asked
             && matches!(event.answer, Answer::Active(_) | Answer::Inactive)
@@ -61,17 +67,38 @@ impl<'h> Judge<'h> {
         }
     }
 
-    fn answer(&self, asked: &Asked, span: Span, answer: &Answer) -> Option<Finding> {
-        match *asked {
+    fn answer(&self, event: &Event, span: Span, answer: &Answer) -> Option<Finding> {
+        match event.asked {
             Asked::Mint { client, secret, scope, .. } => {
                 mint(self.clients.get(&client)?, secret, scope, span, answer)
+            }
+            Asked::Authorize { .. } => self.authorization(&event.asked, span, answer),
+            Asked::Refresh { grant, .. } => {
+                let replay = self.grants.is_replay(event);
+                refresh(self.tokens.get(&grant)?, replay, &self.redis, span, answer)
             }
             Asked::Introspect { token, .. } => {
                 let past = self.tokens.get(&token)?;
                 introspection(past, self.clients.get(&past.client)?, span, answer)
             }
             Asked::Revoke { token, by, .. } => self.revocation(self.tokens.get(&token)?, by, span, answer),
-            Asked::Administer { .. } => None,
+            Asked::Administer { .. } | Asked::Kill(_) => None,
+        }
+    }
+
+    /// A code may end before it is redeemed, as everything else may, and a login session while it begins.
+    fn authorization(&self, asked: &Asked, span: Span, answer: &Answer) -> Option<Finding> {
+        let begun = |kill: &Kill| kill.begin <= span.end && kill.may_reach(span);
+        let killed = || self.kills.of_minted(asked).any(begun);
+        match answer {
+            Answer::Minted { .. } => None,
+            Answer::Refused { status: 400, error } if error == "invalid_grant" => {
+                refused(killed() || self.redis.is_upset(span), "the code of a user who had just consented")
+            }
+            Answer::Refused { status: 403, error } if error == "login" => {
+                refused(killed(), "the right password was refused")
+            }
+            other => refused(false, &format!("{other:?} to an authorization")),
         }
     }
 
@@ -125,8 +152,13 @@ impl<'h> Judge<'h> {
         }
     }
 
-    /// Judges the answers about each token by each other.
-    pub fn nothing_comes_back(&self, verdict: &mut Verdict) {
+    /// Judges the answers about each token, and each refresh token, by each other.
+    pub fn by_each_other(&self, verdict: &mut Verdict) {
+        self.nothing_comes_back(verdict);
+        self.grants.retries_get_the_same(&self.redis, verdict);
+    }
+
+    fn nothing_comes_back(&self, verdict: &mut Verdict) {
         let mut inactive: HashMap<TokenNumber, Vec<(Span, Replica)>> = HashMap::new();
         for event in &self.history.events {
             if let (Asked::Introspect { token, replica }, Answer::Inactive) = (event.asked, &event.answer) {
@@ -160,7 +192,8 @@ impl<'h> Judge<'h> {
         here: Replica,
     ) -> bool {
         let between = Span { begin: inactive.begin, end: active.end };
-        if inactive.end >= active.begin || self.redis.may_bring_back(between) {
+        if inactive.end >= active.begin || self.redis.may_bring_back(between) || token.may_come_back(between)
+        {
             return false;
         }
         if token.is_gone(Span::of(active)) || token.is_lost(Span::of(active)) {

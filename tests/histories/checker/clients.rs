@@ -3,23 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::disturbances::{Disturbances, Span};
+use super::kills::Kill;
 use super::register::{Register, Write};
-use crate::history::{Answer, Asked, Change, ClientNumber, History, Moment, Scope, SecretNumber};
+use crate::history::{Answer, Asked, Change, ClientNumber, History, Scope, SecretNumber};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     Enabled,
     Disabled,
     Gone,
-}
-
-/// Everything of one client that was, or may have been, killed.
-#[derive(Clone, Copy, Debug)]
-pub struct Kill {
-    pub begin: Moment,
-    /// What is minted later is not reached by it.
-    pub until: Moment,
-    pub acknowledged: Option<Moment>,
 }
 
 /// What was done to one client.
@@ -74,9 +66,11 @@ pub fn clients(history: &History, disturbances: &Disturbances<'_>) -> Clients {
         let span = Span::of(event);
         let until = if done { event.end } else { disturbances.settled(span) };
         let write = Write { begin: event.begin, until, acknowledged: done.then_some(event.end), value: () };
-        // Which was not confirmed may be unknown to a replica, which mints by what it knows, for a lease longer.
-        let stale = if done { 0 } else { history.setup.lease_millis * 1000 };
-        writes.entry(client).or_default().note(change, write, stale);
+        let writes = writes.entry(client).or_default();
+        writes.note(change, write);
+        if change.kills() {
+            writes.kills.push(Kill::of(event, history, disturbances));
+        }
     }
     let past = |writes: Writes| ClientPast {
         state: Register::of(writes.state),
@@ -88,7 +82,7 @@ pub fn clients(history: &History, disturbances: &Disturbances<'_>) -> Clients {
 }
 
 impl Writes {
-    fn note(&mut self, change: Change, write: Write<()>, stale: Moment) {
+    fn note(&mut self, change: Change, write: Write<()>) {
         match change {
             Change::Create { scope, secret, .. } => {
                 self.state.push(write.of(State::Enabled));
@@ -101,10 +95,6 @@ impl Writes {
             Change::Enable => self.state.push(write.of(State::Enabled)),
             Change::Rotate(secret) => self.secret.push(write.of(secret)),
             Change::Delete => self.state.push(write.of(State::Gone)),
-        }
-        if change.kills() {
-            let Write { begin, until, acknowledged, .. } = write;
-            self.kills.push(Kill { begin, until: until + stale, acknowledged });
         }
     }
 }

@@ -59,15 +59,23 @@ impl<'h> Disturbances<'h> {
         until
     }
 
+    /// A request without an answer, until all is over that may have held it up: it may be carried out that late.
+    pub fn aftermath(&self, span: Span) -> Span {
+        let ends = self.overlapping(span).map(|fault| whole(fault).end);
+        Span { end: ends.fold(span.end, Moment::max), ..span }
+    }
+
     fn overlapping(&self, span: Span) -> impl Iterator<Item = &Fault> {
-        let whole = |fault: &Fault| {
-            let end = fault.healed.map_or(Moment::MAX, |healed| healed.max(fault.end) + AFTERMATH);
-            Span { begin: fault.begin, end }
-        };
         // The faults are in the order of their beginnings.
         let begun = self.0.partition_point(|fault| fault.begin <= span.end);
         self.0[..begun].iter().filter(move |fault| whole(fault).overlaps(span))
     }
+}
+
+/// From its beginning until nothing is left of it.
+fn whole(fault: &Fault) -> Span {
+    let end = fault.healed.map_or(Moment::MAX, |healed| healed.max(fault.end) + AFTERMATH);
+    Span { begin: fault.begin, end }
 }
 
 const fn withholds_sql(kind: FaultKind) -> bool {

@@ -21,7 +21,9 @@ pub fn excerpt(history: &History, violation: &Violation) -> String {
     let concerns = |other: &&Event| match other.asked {
         Asked::Introspect { token, .. } | Asked::Revoke { token, .. } => tokens.contains(&token),
         Asked::Administer { client, .. } => clients.contains(&client) && other.end >= since,
-        Asked::Mint { .. } => {
+        Asked::Refresh { grant, .. } => tokens.contains(&grant),
+        Asked::Kill(_) => other.end >= since,
+        Asked::Mint { .. } | Asked::Authorize { .. } => {
             std::ptr::eq(*other, event) || minted(other).is_some_and(|t| tokens.contains(&t))
         }
     };
@@ -39,24 +41,33 @@ pub fn excerpt(history: &History, violation: &Violation) -> String {
     text
 }
 
-/// Which token, which clients, and since when.
+/// Which tokens of which grant, which clients, and since when.
 fn concerned(history: &History, event: &Event) -> (BTreeSet<TokenNumber>, BTreeSet<ClientNumber>, Moment) {
     let token = match event.asked {
         Asked::Introspect { token, .. } | Asked::Revoke { token, .. } => Some(token),
+        Asked::Refresh { grant, .. } => Some(grant),
         _ => minted(event),
     };
-    let mint = history.events.iter().find(|other| token.is_some() && minted(other) == token);
+    let refreshed = |other: &Event| match other.asked {
+        Asked::Refresh { grant, .. } if minted(other) == token => Some(grant),
+        _ => None,
+    };
+    let grant = history.events.iter().filter(|_| token.is_some()).find_map(refreshed).or(token);
+    let is_mint = |other: &&Event| !matches!(other.asked, Asked::Refresh { .. }) && minted(other) == grant;
+    let mint = history.events.iter().filter(|_| grant.is_some()).find(is_mint);
     let clients = [Some(event), mint].into_iter().flatten().filter_map(|event| match event.asked {
-        Asked::Mint { client, .. } | Asked::Administer { client, .. } => Some(client),
+        Asked::Mint { client, .. } | Asked::Authorize { client, .. } | Asked::Administer { client, .. } => {
+            Some(client)
+        }
         _ => None,
     });
     let since = mint.map_or(event.begin, |mint| mint.begin).saturating_sub(BEFORE);
-    (token.into_iter().collect(), clients.collect(), since)
+    (token.into_iter().chain(grant).collect(), clients.collect(), since)
 }
 
 const fn minted(event: &Event) -> Option<TokenNumber> {
     match event.answer {
-        Answer::Minted { token, .. } => Some(token),
+        Answer::Minted { token, .. } | Answer::Refreshed { token, .. } => Some(token),
         _ => None,
     }
 }

@@ -8,6 +8,7 @@
 //!   disabled or deleted client, a retired secret (promises 2, 4, 5);
 //! - what was minted lives until somebody asks for its end or Redis loses it; what Redis lost is inactive, and comes
 //!   back only with an older dump (promises 1, 7);
+//! - who presents a refresh token again is given the same pair, and a replay ends the grant (promise 3);
 //! - a revocation that is on its way reaches each replica at its own time, but no replica twice;
 //! - refusals have a reason, 503s say when to try again, silence comes only from a server that was killed or frozen;
 //! - after every fault all replicas become ready by themselves.
@@ -17,6 +18,8 @@
 //! | [`disturbances`] | which faults may explain what |
 //! | [`register`] | what a value that is written and read concurrently may be |
 //! | [`clients`] | what a client may be allowed, when it was killed |
+//! | [`kills`] | when everything of a user, of a login session, of everybody was killed |
+//! | [`grants`] | which tokens a refresh token gave, and what it may be answered |
 //! | [`redis`] | whether Redis may have a token |
 //! | [`tokens`] | whether a token may be alive |
 //! | [`answers`] | whether an answer is allowed |
@@ -26,15 +29,19 @@ mod answers;
 mod clients;
 mod disturbances;
 mod excerpt;
+mod grants;
+mod kills;
 mod redis;
 mod register;
 #[cfg(test)]
 mod story;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_grants;
 mod tokens;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::history::{Answer, Asked, Event, History, Moment, TokenNumber};
 use answers::Judge;
@@ -61,6 +68,10 @@ pub enum Rule {
     RefusalsHaveReasons,
     /// Somebody else's token was revoked.
     StrangersRevokeNothing,
+    /// Two answers to one refresh token.
+    RetriesGetTheSame,
+    /// Refreshed with a token that was replaced before.
+    ReplaysBurn,
     /// A status that is never right.
     NoOtherStatus,
     /// 503 without `Retry-After`.
@@ -92,6 +103,8 @@ pub struct Verdict {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub minted: usize,
+    pub authorized: usize,
+    pub refreshed: usize,
     pub introspected: usize,
     /// Introspections that began after the acknowledged end of their token.
     pub asked_of_the_dead: usize,
@@ -101,6 +114,8 @@ pub struct Tally {
     pub asked_of_the_lost: usize,
     pub revoked: usize,
     pub administered: usize,
+    /// Everything of a user, of a login session, of everybody.
+    pub killed: usize,
     pub refused: usize,
     /// Commands that failed.
     pub failed: usize,
@@ -118,7 +133,7 @@ pub fn judge(history: &History) -> Verdict {
         verdict.tally.count(event);
         judge.event(index, event, &mut verdict);
     }
-    judge.nothing_comes_back(&mut verdict);
+    judge.by_each_other(&mut verdict);
     tokens_are_unique(history, &mut verdict);
     everything_recovers(history, &mut verdict);
     verdict
@@ -146,6 +161,9 @@ impl Tally {
             (_, Answer::Refused { .. }) => self.refused += 1,
             (_, Answer::Failed(_)) => self.failed += 1,
             (Asked::Mint { .. }, Answer::Minted { .. }) => self.minted += 1,
+            (Asked::Authorize { .. }, Answer::Minted { .. }) => self.authorized += 1,
+            (Asked::Refresh { .. }, Answer::Refreshed { .. }) => self.refreshed += 1,
+            (Asked::Kill(_), Answer::Done) => self.killed += 1,
             (Asked::Introspect { .. }, Answer::Active(_) | Answer::Inactive) => self.introspected += 1,
             (Asked::Revoke { .. }, Answer::Done) => self.revoked += 1,
             (Asked::Administer { .. }, Answer::Done) => self.administered += 1,
@@ -155,12 +173,20 @@ impl Tally {
 }
 
 fn tokens_are_unique(history: &History, verdict: &mut Verdict) {
-    let mut seen = HashSet::new();
+    let mut grants = HashMap::new();
     for (index, event) in history.events.iter().enumerate() {
-        if let Answer::Minted { grant, .. } = &event.answer
-            && !seen.insert(grant.as_str())
+        if let Answer::Minted { token, grant, .. } = &event.answer
+            && grants.insert(grant.as_str(), *token).is_some()
         {
             verdict.find(Rule::TokensAreUnique, Some(index), format!("{grant} was minted before"));
+        }
+    }
+    for (index, event) in history.events.iter().enumerate() {
+        if let (Asked::Refresh { grant: asked, .. }, Answer::Refreshed { grant, .. }) =
+            (event.asked, &event.answer)
+            && grants.get(grant.as_str()) != Some(&asked)
+        {
+            verdict.find(Rule::TokensAreUnique, Some(index), format!("{grant} is another grant"));
         }
     }
 }
@@ -172,7 +198,7 @@ fn everything_recovers(history: &History, verdict: &mut Verdict) {
     let Some(sweep) = history.sweep else { return };
     let (introspected, revoked) = answered_since(sweep, history);
     for event in &history.events {
-        if let Answer::Minted { token, grant, .. } = &event.answer {
+        if let Answer::Minted { token, grant, .. } | Answer::Refreshed { token, grant, .. } = &event.answer {
             let silent = |replica: &u8| !introspected.contains(&(*token, *replica));
             for replica in (0..history.setup.replicas).filter(silent) {
                 let text = format!("in the end, replica {replica} had no answer for {grant}");

@@ -30,11 +30,18 @@ enum Kind {
     GoBack(Span),
 }
 
+/// A record was written once more, with the token in it; or may have been.
+#[derive(Clone, Copy, Debug)]
+pub struct Rewrite {
+    pub span: Span,
+    pub certain: bool,
+}
+
 /// What became of Redis in a run.
 pub struct RedisPast(Vec<Upheaval>);
 
 /// What became of one token there: its fate from each moment on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Fates(Vec<(Span, Fate)>);
 
 impl RedisPast {
@@ -64,27 +71,63 @@ impl RedisPast {
         self.0.iter().filter(brings_back).any(|upheaval| upheaval.span.overlaps(span))
     }
 
-    /// What became of a token that was minted in this span.
-    pub fn fates(&self, minted: Span) -> Fates {
+    /// Whether Redis may have lost or got back anything in a span.
+    pub fn is_upset(&self, span: Span) -> bool {
+        self.0.iter().any(|upheaval| upheaval.span.overlaps(span))
+    }
+
+    /// What became of a token that was minted in this span, and written again in these.
+    pub fn fates(&self, minted: Span, rewrites: &[Rewrite]) -> Fates {
         let mut fates = Fates(vec![(minted, Fate::Present)]);
-        let mut previous: Option<Upheaval> = None;
-        for upheaval in self.0.iter().filter(|upheaval| upheaval.span.end >= minted.begin) {
+        // When the last write and the last upheaval before were over.
+        let (mut written, mut upset) = (minted.end, 0);
+        for turn in self.turns(minted, rewrites) {
             let before = fates.last();
-            let after = match upheaval.kind {
-                _ if minted.end >= upheaval.span.begin => Fate::Unknown,
-                Kind::Flush => Fate::Absent,
-                Kind::GoBack(dump) => fates.during(dump, minted),
-                Kind::LoseUnsaved => {
-                    let saved = upheaval.span.begin.saturating_sub(UNSAVED);
-                    let recent = previous.is_some_and(|previous| previous.span.end > saved);
-                    if minted.end > saved || recent { Fate::Unknown } else { before }
+            let (span, after) = match turn {
+                Turn::Write(Rewrite { span, certain }) => {
+                    written = written.max(span.end);
+                    let after = match certain {
+                        _ if before == Fate::Present => Fate::Present,
+                        true if upset < span.begin => Fate::Present,
+                        _ => Fate::Unknown,
+                    };
+                    (span, after)
+                }
+                Turn::Upheaval(Upheaval { span, kind }) => {
+                    let after = match kind {
+                        _ if written >= span.begin => Fate::Unknown,
+                        Kind::Flush => Fate::Absent,
+                        Kind::GoBack(dump) => fates.during(dump, minted),
+                        Kind::LoseUnsaved => {
+                            let saved = span.begin.saturating_sub(UNSAVED);
+                            if written.max(upset) > saved { Fate::Unknown } else { before }
+                        }
+                    };
+                    upset = upset.max(span.end);
+                    (span, after)
                 }
             };
-            fates.0.push((upheaval.span, after));
-            previous = Some(*upheaval);
+            fates.0.push((span, after));
         }
         fates
     }
+
+    /// What may have changed its fate, in the order in which it began.
+    fn turns(&self, minted: Span, rewrites: &[Rewrite]) -> Vec<Turn> {
+        let upheavals = self.0.iter().filter(|upheaval| upheaval.span.end >= minted.begin);
+        let mut turns: Vec<Turn> = upheavals.copied().map(Turn::Upheaval).collect();
+        turns.extend(rewrites.iter().copied().map(Turn::Write));
+        turns.sort_by_key(|turn| match turn {
+            Turn::Write(rewrite) => rewrite.span.begin,
+            Turn::Upheaval(upheaval) => upheaval.span.begin,
+        });
+        turns
+    }
+}
+
+enum Turn {
+    Write(Rewrite),
+    Upheaval(Upheaval),
 }
 
 impl Fates {

@@ -2,7 +2,8 @@
 
 use super::{Rule, judge};
 use crate::history::{
-    Answer, Asked, By, Change, Event, Fault, FaultKind, History, Moment, Replica, Scope, Setup, TokenNumber,
+    Answer, Asked, By, Change, Event, Fault, FaultKind, History, KillSet, Moment, RefreshNumber, Replica,
+    Scope, SessionNumber, Setup, TokenNumber, UserNumber,
 };
 
 /// A history in the making. Client 0 is there from the beginning, may do everything, and has secret 0.
@@ -43,6 +44,45 @@ impl Story {
 
     pub fn try_mint(self, secret: u32, answer: Answer, time: Time) -> Self {
         self.event(Asked::Mint { client: 0, secret, scope: None, replica: 0 }, answer, time)
+    }
+
+    /// Token `token` of a grant that a user gave client 0 in a login session.
+    pub fn authorize(self, user: UserNumber, session: SessionNumber, token: TokenNumber, time: Time) -> Self {
+        let grant = format!("grant-{token}");
+        let answer = Answer::Minted { token, grant, scope: Scope::ALL, expires_in: 43_200 };
+        self.try_authorize(user, session, answer, time)
+    }
+
+    pub fn try_authorize(self, user: UserNumber, session: SessionNumber, answer: Answer, time: Time) -> Self {
+        let session = Some(session);
+        self.event(Asked::Authorize { user, client: 0, session, replica: 0, redeemed_at: 1 }, answer, time)
+    }
+
+    /// The grant of token `grant` is refreshed with one refresh token, which gives the next one and token `token`.
+    pub fn refresh(
+        self,
+        grant: TokenNumber,
+        presented: RefreshNumber,
+        token: TokenNumber,
+        time: Time,
+    ) -> Self {
+        let name = format!("grant-{grant}");
+        let answer = Answer::Refreshed { token, grant: name, scope: Scope::ALL, refresh: presented + 1 };
+        self.try_refresh(grant, presented, answer, time)
+    }
+
+    pub fn try_refresh(
+        self,
+        grant: TokenNumber,
+        presented: RefreshNumber,
+        answer: Answer,
+        time: Time,
+    ) -> Self {
+        self.event(Asked::Refresh { grant, presented, replica: 0 }, answer, time)
+    }
+
+    pub fn kill(self, set: KillSet, answer: Answer, time: Time) -> Self {
+        self.event(Asked::Kill(set), answer, time)
     }
 
     pub fn introspect(self, token: TokenNumber, replica: Replica, answer: Answer, time: Time) -> Self {

@@ -3,20 +3,25 @@
 use std::collections::HashMap;
 
 use super::clients::{ClientPast, Clients};
-use super::disturbances::Span;
-use super::redis::{Fate, Fates, RedisPast};
+use super::disturbances::{Disturbances, Span};
+use super::grants::{Grants, Refreshed, Replay};
+use super::kills::Kills;
+use super::redis::{Fate, Fates, RedisPast, Rewrite};
 use crate::history::{Answer, Asked, By, ClientNumber, History, Moment, Scope, TokenNumber};
 
 /// How far from the exact moment an expiry may be seen: times on the wire are whole seconds.
 const BLUR: Moment = 2_000_000;
 
 /// All that is known of one token.
+#[derive(Clone)]
 pub struct TokenPast {
     pub client: ClientNumber,
     pub minted: Span,
     pub scope: Scope,
     expires_in: Moment,
     pub fates: Fates,
+    /// When it was, or may have been, made again.
+    rewrites: Vec<Rewrite>,
     /// When somebody first asked for its end, who may.
     first_attempt: Option<Moment>,
     /// When its end was first acknowledged.
@@ -27,50 +32,91 @@ pub struct TokenPast {
 
 pub type Tokens = HashMap<TokenNumber, TokenPast>;
 
+/// What ends tokens in sets.
+pub struct Ends<'h> {
+    pub clients: &'h Clients,
+    pub kills: &'h Kills,
+    pub grants: &'h Grants<'h>,
+}
+
 /// The past of every token.
-pub fn tokens(history: &History, clients: &Clients, redis: &RedisPast) -> Tokens {
+pub fn tokens(
+    history: &History,
+    ends: &Ends<'_>,
+    redis: &RedisPast,
+    disturbances: &Disturbances<'_>,
+) -> Tokens {
+    let mut tokens = first_tokens(history, ends, redis);
+    let refreshed = ends.grants.refreshed(disturbances);
+    // All tokens of a grant end as one.
+    let first = |token| refreshed.get(&token).map_or(token, |refreshed| refreshed.grant);
+    note_ends(history, ends.grants, &mut tokens, first);
+    for (token, Refreshed { grant, scope, minted, rewrites }) in refreshed {
+        let Some(grant) = tokens.get(&grant) else { continue };
+        let fates = redis.fates(minted, &rewrites);
+        // Its time is that of the first one: they live for longer than any run.
+        let past = TokenPast { minted, scope, fates, rewrites, ..grant.clone() };
+        tokens.insert(token, past);
+    }
+    tokens
+}
+
+/// The first token of every grant, which is in its record from beginning to end.
+fn first_tokens(history: &History, ends: &Ends<'_>, redis: &RedisPast) -> Tokens {
     let mut tokens = Tokens::new();
     for event in &history.events {
-        let (Asked::Mint { client, .. }, Answer::Minted { token, scope, expires_in, .. }) =
-            (event.asked, &event.answer)
-        else {
-            continue;
-        };
+        let Answer::Minted { token, scope, expires_in, .. } = &event.answer else { continue };
+        let (Asked::Mint { client, .. } | Asked::Authorize { client, .. }) = event.asked else { continue };
         let minted = Span::of(event);
         let mut past = TokenPast {
             client,
             minted,
             scope: *scope,
             expires_in: Moment::from(*expires_in) * 1_000_000,
-            fates: redis.fates(minted),
+            fates: redis.fates(minted, &[]),
+            rewrites: Vec::new(),
             first_attempt: None,
             gone: None,
             stolen: Vec::new(),
         };
-        if let Some(client) = clients.get(&client) {
-            past.note_kills(client);
+        let of_client = ends.clients.get(&client).map(|client| client.kills.as_slice()).unwrap_or_default();
+        let kills = of_client.iter().chain(ends.kills.of_minted(&event.asked));
+        for kill in kills.filter(|kill| kill.may_reach(minted)) {
+            past.note(kill.begin, kill.surely_reached(minted));
         }
         tokens.insert(*token, past);
     }
-    note_revocations(history, &mut tokens);
     tokens
 }
 
-fn note_revocations(history: &History, tokens: &mut Tokens) {
+fn note_ends(
+    history: &History,
+    grants: &Grants<'_>,
+    tokens: &mut Tokens,
+    first: impl Fn(TokenNumber) -> TokenNumber,
+) {
     let mut of_strangers = Vec::new();
     for event in &history.events {
-        let Asked::Revoke { token, by, .. } = event.asked else { continue };
-        let Some(past) = tokens.get_mut(&token) else { continue };
-        match &event.answer {
+        let (span, done) = (Span::of(event), event.answer == Answer::Done);
+        let refused = matches!(event.answer, Answer::Refused { .. });
+        match event.asked {
             // Refused for good: nothing was recorded.
-            Answer::Refused { .. } => {}
-            answer => {
-                let acknowledged = (*answer == Answer::Done).then_some(event.end);
-                match by {
-                    By::Stranger(..) => of_strangers.push((token, Span::of(event), acknowledged)),
-                    _ => past.note(event.begin, acknowledged),
+            Asked::Revoke { .. } if refused => {}
+            Asked::Revoke { token, by: By::Stranger(..), .. } => {
+                of_strangers.push((first(token), span, done.then_some(event.end)));
+            }
+            Asked::Revoke { token, .. } => {
+                if let Some(past) = tokens.get_mut(&first(token)) {
+                    past.note(event.begin, done.then_some(event.end));
                 }
             }
+            Asked::Refresh { grant, .. } => {
+                let replay = grants.is_replay(event);
+                if let Some(past) = tokens.get_mut(&grant) {
+                    past.note_replay(replay, span, refused);
+                }
+            }
+            _ => {}
         }
     }
     for (token, span, acknowledged) in of_strangers {
@@ -103,12 +149,11 @@ impl TokenPast {
         self.stolen.contains(&begin)
     }
 
-    fn note_kills(&mut self, client: &ClientPast) {
-        let minted = self.minted;
-        for kill in client.kills.iter().filter(|kill| kill.until >= minted.begin) {
-            // One that had begun when the token was minted may or may not reach it.
-            let acknowledged = kill.acknowledged.filter(|_| kill.begin > minted.end);
-            self.note(kill.begin, acknowledged);
+    /// A replay ends the grant before it is refused, if the store knew the grant then.
+    fn note_replay(&mut self, replay: Replay, span: Span, refused: bool) {
+        if replay != Replay::No {
+            let burnt = refused && matches!(replay, Replay::Since(_)) && !self.may_be_lost(span);
+            self.note(span.begin, burnt.then_some(span.end));
         }
     }
 
@@ -128,6 +173,11 @@ impl TokenPast {
 
     fn may_be_lost(&self, span: Span) -> bool {
         self.fates.possible(span).any(|fate| fate != Fate::Present)
+    }
+
+    /// Whether it may have been made again in a span, after it was lost.
+    pub fn may_come_back(&self, span: Span) -> bool {
+        self.rewrites.iter().any(|rewrite| rewrite.span.overlaps(span))
     }
 
     pub fn is_expired(&self, span: Span) -> bool {
