@@ -5,6 +5,7 @@
 
 pub mod clients;
 pub mod edits;
+pub mod killing;
 pub mod resource_servers;
 pub mod roles;
 pub mod tokens;

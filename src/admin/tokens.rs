@@ -1,7 +1,7 @@
 //! Tokens, as an admin on call meets them: find out whose it is, and kill it.
 
 use super::{Admin, AdminError};
-use crate::changes::{Bonds, Change, FeedStore, KillScope, Recorded};
+use crate::changes::{Bonds, FeedStore};
 use crate::directory::Snapshot;
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::GrantId;
@@ -79,38 +79,10 @@ impl Admin {
         });
         Ok(Inspection { grant_id, record, session: None, dead_because, inactive_there_because })
     }
-
-    /// Revokes a grant, or ends a login session with all that was given in it; whether or not the grant store has it
-    /// now: it may come back.
-    ///
-    /// # Errors
-    /// When SQL fails; the revocation may have been recorded, and asking again is safe.
-    pub async fn revoke(
-        &self,
-        part: &TokenPart,
-        stored: Option<EncodedRecord>,
-        reason: Option<String>,
-    ) -> Result<Recorded, AdminError> {
-        let id = part.grant_id();
-        // A record that is not understood must not be in the way of killing it.
-        let record = stored.as_ref().and_then(|stored| stored.decode().ok());
-        let of_session = || Change::Killed(KillScope::login_session(id));
-        let ends_at = record.as_ref().map(|record| record.expires_at);
-        let of_grant = Change::GrantRevoked { grant: id, ends_at };
-        let is_session = stored.as_ref().is_some_and(|stored| LoginSessionRecord::decode(stored).is_ok())
-            || part.kind() == Some(TokenKind::LoginSession);
-        let changes = match (is_session, record.is_some() || part.kind().is_some()) {
-            (true, _) => vec![of_session()],
-            (false, true) => vec![of_grant],
-            // A bare id of what the store has lost, which may have been either.
-            (false, false) => vec![of_grant, of_session()],
-        };
-        self.record_all(changes, reason).await
-    }
 }
 
 /// Why a login session is over; `None` when it lives.
-fn session_dead_because(
+pub(super) fn session_dead_because(
     known: &Snapshot,
     now: Timestamp,
     id: GrantId,

@@ -51,6 +51,8 @@ pub(super) const FOREVER: Timestamp = Timestamp::from_unix_seconds(i64::MAX);
 
 pub(super) const REVOKE_GRANT: &str = "revoke-grant";
 const LOST_ROTATION: &str = "lost-rotation";
+pub(super) const LOGIN_SESSION: &str = "login-session";
+pub(super) const KILL_LOGIN_SESSION: &str = "kill-login-session";
 
 /// Kinds of which each target has one row: recording it again finds the row that is there.
 pub(super) const RECORDED_ONCE: [&str; 2] = [REVOKE_GRANT, LOST_ROTATION];
@@ -66,7 +68,7 @@ pub(super) const KINDS: [&str; 19] = [
     "kill-everything",
     "kill-client",
     "kill-subject",
-    "kill-login-session",
+    KILL_LOGIN_SESSION,
     "kill-login-sessions",
     "kill-other-login-sessions",
     "kill-consent",

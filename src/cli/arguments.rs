@@ -3,6 +3,7 @@
 mod backup;
 mod edits;
 mod people;
+mod revoking;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,6 +15,7 @@ use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcom
 pub use self::backup::{RestoreBackup, TakeBackup};
 pub use self::edits::{EditCommand, EditedTokens};
 pub use self::people::{CreateUser, ListUsers, RoleCommand, SetPassword, UserCommand};
+pub use self::revoking::{RevokeEverything, RevokeTokens};
 use crate::config::{Flags, SETTINGS, Setting};
 use crate::domain::{duration, scope};
 
@@ -294,41 +296,6 @@ pub struct InspectToken {
     /// Say why this resource server sees it inactive
     #[arg(long = "as", value_name = "RESOURCE-SERVER")]
     pub at: Option<String>,
-}
-
-#[derive(Args)]
-pub struct RevokeTokens {
-    /// Tokens, their first 21 characters or more, or grant ids; - reads them from standard input,
-    /// one a line, which keeps a leaked token out of the shell's history
-    #[arg(value_name = "PART", required_unless_present = "file")]
-    pub parts: Vec<String>,
-    /// Read them from a file, one a line
-    #[arg(long, value_name = "PATH")]
-    pub file: Option<PathBuf>,
-    #[command(flatten)]
-    pub destructive: Destructive,
-}
-
-#[derive(Args)]
-pub struct RevokeEverything {
-    #[command(flatten)]
-    pub whose: Whose,
-    #[command(flatten)]
-    pub destructive: Destructive,
-}
-
-#[derive(Args)]
-#[group(required = true, multiple = false)]
-pub struct Whose {
-    /// Everything of this client
-    #[arg(long, value_name = "ID")]
-    pub client: Option<String>,
-    /// Everything given for this user
-    #[arg(long, value_name = "NAME")]
-    pub user: Option<String>,
-    /// Everything of everybody
-    #[arg(long)]
-    pub everything: bool,
 }
 
 #[derive(Clone, Args)]

@@ -14,6 +14,7 @@ use crate::changes::{Acknowledgement, Recorded, Standing};
 use crate::config::{Config, Sources};
 use crate::domain::clock::MAX_LEASE;
 use crate::domain::password::{MAX_PASSWORD_BYTES, Password, PasswordHash};
+use crate::domain::token_key::TokenKeys;
 use crate::identity::passwords::Passwords;
 use crate::sql::migrations::SchemaState;
 use crate::startup::{self, Stores};
@@ -100,13 +101,23 @@ impl Context {
         hashed.map_err(|error| unsuitable(&error))
     }
 
+    /// The token keys of this installation, as far as they are known here.
+    pub fn token_keys(&self) -> Result<Option<TokenKeys>, CliError> {
+        Ok(startup::existing_token_keys(&self.config)?)
+    }
+
     pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)
     }
 
     /// Waits until every replica has confirmed a change, and says on the way who has not.
     pub fn settle(&self, recorded: Recorded, output: &Output) -> Result<Acknowledgement, CliError> {
-        let settled = self.block_on(async {
+        self.block_on(self.confirmed(recorded, output))
+    }
+
+    /// The same, for commands that do more than one thing.
+    pub async fn confirmed(&self, recorded: Recorded, output: &Output) -> Result<Acknowledgement, CliError> {
+        let waiting = async {
             let first = self.admin.settle(recorded, A_MOMENT).await?;
             if first.is_complete() {
                 return Ok(first);
@@ -117,8 +128,8 @@ impl Context {
                 first.pending().collect::<Vec<_>>().join(", ")
             ));
             self.admin.settle(recorded, MAX_LEASE + A_MOMENT).await
-        });
-        let settled = settled.map_err(|error: AdminError| {
+        };
+        let settled = waiting.await.map_err(|error: AdminError| {
             CliError::Failed(format!(
                 "the change is recorded, but who has confirmed it is not known: {error}"
             ))

@@ -12,6 +12,7 @@ mod maintenance;
 mod output;
 mod resource_servers;
 mod revoke;
+mod revoke_tokens;
 mod roles;
 mod serve;
 mod tokens;

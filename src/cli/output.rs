@@ -42,6 +42,22 @@ impl Output {
         }
     }
 
+    pub const fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// How far it is, in place of what this said before; for people at a terminal only.
+    pub fn status(&self, text: &str) {
+        if !self.json && std::io::stderr().is_terminal() {
+            write!(std::io::stderr(), "\r{text}\x1b[K").ok();
+        }
+    }
+
+    /// Takes back what [`Output::status`] said.
+    pub fn end_status(&self) {
+        self.status("");
+    }
+
     /// What went wrong, in one line.
     pub fn error(why: &str) {
         let line =

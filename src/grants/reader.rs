@@ -49,6 +49,12 @@ pub trait GrantReader: Send + Sync {
     /// When the store cannot be asked.
     async fn read(&self, id: GrantId) -> Result<Option<EncodedRecord>, StoreError>;
 
+    /// The same of many, in the order of `ids`.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    async fn read_many(&self, ids: &[GrantId]) -> Result<Vec<Option<EncodedRecord>>, StoreError>;
+
     /// The page at `from`. Whoever turns all pages meets each record that was there the
     /// whole time, some perhaps twice; what is inserted or removed meanwhile, perhaps.
     ///

@@ -1,5 +1,6 @@
 //! Grants in a SQLite file: the embedded default.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -148,6 +149,29 @@ impl GrantStore for SqliteGrants {
 impl GrantReader for SqliteGrants {
     async fn read(&self, id: GrantId) -> Result<Option<EncodedRecord>, StoreError> {
         GrantStore::load(self, id).await
+    }
+
+    async fn read_many(&self, ids: &[GrantId]) -> Result<Vec<Option<EncodedRecord>>, StoreError> {
+        let now = self.clock.now().unix_seconds();
+        let wanted: Vec<Vec<u8>> = ids.iter().map(|id| id.as_bytes().to_vec()).collect();
+        let keys = wanted.clone();
+        let read = self.database.read(move |conn| {
+            Box::pin(async move {
+                let mut found = HashMap::new();
+                // SQLite takes a limited number of parameters in one statement.
+                for ids in wanted.chunks(500) {
+                    let query = grants::table
+                        .filter(grants::id.eq_any(ids))
+                        .filter(grants::expires_at.gt(now))
+                        .select((grants::id, grants::record));
+                    found.extend(on!(conn, c => query.load::<(Vec<u8>, Vec<u8>)>(c).await)?);
+                }
+                Ok(found)
+            })
+        });
+        let found: HashMap<Vec<u8>, Vec<u8>> = read.await.map_err(StoreError::new)?;
+        let record = |id: &Vec<u8>| found.get(id).cloned().map(EncodedRecord::from_bytes);
+        Ok(keys.iter().map(record).collect())
     }
 
     async fn page(&self, from: Cursor) -> Result<Page, StoreError> {

@@ -13,5 +13,5 @@ mod stores;
 
 pub use self::limits::leave_no_core;
 pub use self::people::password_policy;
-pub use self::serve::{Announce, LONGEST_STOP, Mode, ServeError, run};
-pub use self::stores::{GrantBackend, Stores, check, lock_data_dir};
+pub use self::serve::{Announce, LONGEST_STOP, Mode, ServeError, StopSignals, run};
+pub use self::stores::{GrantBackend, Stores, check, existing_token_keys, lock_data_dir};

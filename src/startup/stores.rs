@@ -164,6 +164,14 @@ impl Stores {
         self.reader().read(id).await
     }
 
+    /// The same of many, in the order of `ids`.
+    ///
+    /// # Errors
+    /// When the grant store cannot be asked.
+    pub async fn load_grants(&self, ids: &[GrantId]) -> Result<Vec<Option<EncodedRecord>>, StoreError> {
+        self.reader().read_many(ids).await
+    }
+
     /// The hands of an admin at a command line.
     pub fn admin(&self) -> Admin {
         let feed = self.feed(None);
@@ -303,6 +311,17 @@ pub fn token_keys(config: &Config) -> Result<TokenKeys, ConfigError> {
         .and_then(|mut file| file.read_to_string(&mut text))
         .map_err(|cause| error(format!("the token key cannot be read: {cause}")))?;
     TokenKeys::parse(&text).map_err(|cause| error(cause.to_string()))
+}
+
+/// The same for the command line, which makes no key: `None` where no server has made one yet.
+///
+/// # Errors
+/// Which setting is wrong, and why.
+pub fn existing_token_keys(config: &Config) -> Result<Option<TokenKeys>, ConfigError> {
+    match config.token_key.is_some() || config.data_dir.join("token.key").exists() {
+        true => token_keys(config).map(Some),
+        false => Ok(None),
+    }
 }
 
 /// Writes a new key beside the final name and links it there: never half a key, never over another.

@@ -1,4 +1,4 @@
-//! `token inspect` and `token revoke`: what an admin does with a token that leaked.
+//! `token inspect`: what an admin finds out about a token that leaked.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use symbolon::domain::token::{PlainToken, TokenKind};
 use symbolon::domain::token_key::TokenKeys;
 
 use super::support::actors::Token;
-use super::support::cli::{CliOutput, cli_with_stdin};
+use super::support::cli::cli_with_stdin;
 use super::support::deployment::Deployment;
 use super::support::wait;
 use super::{Place, SCOPE, error_line, with_notes};
@@ -29,13 +29,8 @@ fn inactive_at(deployment: &Deployment, token: &Token, resource_server: &str) ->
     document["inactive_there_because"].as_str().map(str::to_owned)
 }
 
-fn revoke_from(deployment: &Deployment, stdin: &str, arguments: &[&str]) -> CliOutput {
-    let arguments = [&["token", "revoke"], arguments].concat();
-    cli_with_stdin(deployment.environment(), &arguments, stdin)
-}
-
 /// A well-formed token of this grant that the server has not made.
-fn forge(grant: &str) -> Token {
+pub(super) fn forge(grant: &str) -> Token {
     let keys = TokenKeys::from_secrets([[7; 32]]).unwrap();
     let grant = GrantId::from_digits(grant.as_bytes()).unwrap();
     let forged = PlainToken::generate(TokenKind::Access, grant, &keys, &SystemEntropy).unwrap();
@@ -160,98 +155,4 @@ fn inspect_tells_why_a_resource_server_sees_a_living_token_inactive() {
     assert_eq!(inactive_at(&deployment, &token, "api").unwrap(), "the grant is revoked");
     let line = error_line(deployment.cli(&["token", "inspect", token.as_str(), "--as", "nobody"]), 1);
     assert!(line.contains("\"nobody\""), "{line}");
-}
-
-#[test]
-fn revoke_takes_any_part_and_gives_a_verdict_for_each() {
-    let deployment = Deployment::embedded();
-    let (api, app) = with_notes(&deployment);
-    let server = deployment.replica(0);
-    let tokens: Vec<Token> = (0..3).map(|_| app.mint(server)).collect();
-    let spared = app.mint(server);
-    let parts = [tokens[0].as_str(), &tokens[1].as_str()[..21], tokens[2].grant_id()];
-    let revoked =
-        deployment.cli(&["token", "revoke", parts[0], parts[1], parts[2], "--yes"]).success().stdout;
-    let lines: Vec<&str> = revoked.lines().collect();
-    for (line, token) in lines.iter().zip(&tokens) {
-        assert_eq!(*line, format!("{}  revoked", token.grant_id()));
-        assert!(!api.introspect(server, token).active());
-    }
-    assert!(lines[3].contains("confirmed by 1 replica(s)"), "{revoked}");
-    assert!(api.introspect(server, &spared).active());
-    // Again, which is safe, and for programs.
-    let again = deployment.cli(&["token", "revoke", parts[0], "--yes", "--json"]).success().json();
-    assert_eq!(again["grants"][0]["grant_id"], tokens[0].grant_id());
-    assert_eq!(again["grants"][0]["revoked"], true);
-    assert_eq!(again["confirmed"]["replicas"][0]["standing"], "applied");
-}
-
-#[test]
-fn revoke_reads_standard_input_and_files_and_reports_what_it_could_not_read() {
-    let deployment = Deployment::embedded();
-    let (api, app) = with_notes(&deployment);
-    let server = deployment.replica(0);
-    let place = Place::new();
-    let tokens: Vec<Token> = (0..3).map(|_| app.mint(server)).collect();
-    let list = place.file("leaked", &format!("{}\r\n\n  {}  \n", tokens[0].as_str(), tokens[1].as_str()));
-    revoke_from(&deployment, "", &["--file", &list, "--yes"]).success();
-    assert!(tokens[..2].iter().all(|token| !api.introspect(server, token).active()));
-
-    let junk = "syr_thisIsNoTokenOfOurs";
-    let stdin = format!("{junk}-but-a-secret-perhaps\n{}\n", tokens[2].as_str());
-    let mixed = revoke_from(&deployment, &stdin, &["-", "--yes"]).expect_status(1);
-    assert!(!api.introspect(server, &tokens[2]).active(), "a bad line does not save the good ones");
-    let lines: Vec<&str> = mixed.stdout.lines().collect();
-    assert!(lines[0].starts_with("entry 1  not revoked: "), "{}", mixed.stdout);
-    assert_eq!(lines[1], format!("{}  revoked", tokens[2].grant_id()));
-    assert!(!mixed.stdout.contains("syr_this"), "{}", mixed.stdout);
-    let document = revoke_from(&deployment, &stdin, &["-", "--yes", "--json"]).expect_status(1).json();
-    assert_eq!(document["grants"][0]["revoked"], false);
-    assert!(document["grants"][0]["error"].as_str().unwrap().contains("only digits and letters"));
-    assert_eq!(document["grants"][1]["revoked"], true);
-
-    let nothing = error_line(revoke_from(&deployment, "\n \n", &["-", "--yes"]), 2);
-    assert!(nothing.contains("no token was given"), "{nothing}");
-    let missing = error_line(deployment.cli(&["token", "revoke", "--file", "no-such-file", "--yes"]), 2);
-    assert!(missing.contains("--file no-such-file"), "{missing}");
-    error_line(deployment.cli(&["token", "revoke"]), 2);
-}
-
-#[test]
-fn nothing_is_revoked_by_a_dry_run_or_without_consent() {
-    let deployment = Deployment::embedded();
-    let (api, app) = with_notes(&deployment);
-    let server = deployment.replica(0);
-    let token = app.mint(server);
-    let dry = deployment.cli(&["token", "revoke", token.as_str(), "--dry-run"]).success();
-    assert_eq!(dry.stdout, format!("{}  would revoke\n", token.grant_id()));
-    let dry = deployment.cli(&["token", "revoke", token.as_str(), "--dry-run", "--yes", "--json"]).success();
-    assert_eq!(dry.json()["dry_run"], true);
-    assert_eq!(dry.json()["grants"][0]["alive"], true);
-    // Standard input is no terminal here: there is nobody to ask.
-    let line = error_line(deployment.cli(&["token", "revoke", token.as_str()]), 2);
-    assert!(line.contains("--yes"), "{line}");
-    assert!(api.introspect(server, &token).active());
-    deployment.cli(&["token", "revoke", token.as_str(), "--yes"]).success();
-    let dry = deployment.cli(&["token", "revoke", token.as_str(), "--dry-run"]).success().stdout;
-    assert!(dry.contains("dead already"), "{dry}");
-}
-
-#[test]
-fn a_revocation_is_recorded_with_its_reason_and_holds_for_a_grant_that_redis_does_not_have() {
-    let deployment = Deployment::scaled(1);
-    let (api, app) = with_notes(&deployment);
-    let server = deployment.replica(0);
-    let token = app.mint(server);
-    let lost = "00000000000000001";
-    let reason = "seen in a paste; it's 'quoted'";
-    let revoke = ["token", "revoke", token.as_str(), lost, "--yes", "--reason", reason];
-    deployment.cli(&revoke).success();
-    assert!(!api.introspect(server, &token).active());
-    for grant in [token.grant_id(), lost] {
-        let sql =
-            format!("SELECT actor, reason FROM changes WHERE kind = 'revoke-grant' AND target = '{grant}'");
-        assert_eq!(deployment.database().execute(&sql), format!("command line|{reason}"));
-    }
-    assert_eq!(inspect(&deployment, lost)["dead_because"], "the grant is revoked");
 }

@@ -33,6 +33,7 @@ cases!(Kind: postgres = Postgres, sqlite = Sqlite => {
     a_batch_keeps_its_order_and_may_be_larger_than_one_statement_takes,
     a_grant_revoked_again_keeps_its_number,
     a_grant_revoked_twice_in_one_batch_has_one_number,
+    a_login_session_that_has_ended_keeps_the_number_of_its_end,
     a_lost_rotation_is_recorded_once,
     a_grant_revoked_by_many_at_once_has_one_number,
     an_unknown_end_is_the_longest_lifetime_ever_recorded,
@@ -185,6 +186,24 @@ async fn a_grant_revoked_again_keeps_its_number(kind: Kind) {
     assert_eq!(record(&sql.beside().feed(), unknown).await, 1);
     assert_eq!(record(&sql.feed(), revoked_until(new_id(), until(60))).await, 3);
     assert_eq!(all_rows(&sql, &mut follower).await.len(), 3);
+}
+
+async fn a_login_session_that_has_ended_keeps_the_number_of_its_end(kind: Kind) {
+    let sql = Sql::fresh(kind).await;
+    let mut follower = Follower::join(sql.feed(), "a").await.unwrap();
+    let (session, other) = (new_id(), new_id());
+    let ended = |session| killed(KillScope::login_session(session));
+    let numbers = record_all(&sql.feed(), vec![ended(session), ended(other), ended(session)]).await;
+    assert_eq!(numbers, [1, 2, 1]);
+    assert_eq!(record(&sql.beside().feed(), ended(session)).await, 1);
+    // A grant of the same id is another thing.
+    assert_eq!(record(&sql.feed(), revoked_until(session, sql.clock.now())).await, 3);
+    assert_eq!(record(&sql.feed(), ended(session)).await, 1);
+    assert_eq!(all_rows(&sql, &mut follower).await.len(), 3);
+    let user = UserId::parse("usr_1").unwrap();
+    let (loaded, next) = (sql.feed().load().await.unwrap(), ChangeNumber::new(9));
+    assert!(!loaded.is_live(&new_id(), &Bonds::of_session(session, &user), next));
+    assert!(loaded.is_live(&new_id(), &Bonds::of_session(new_id(), &user), next));
 }
 
 /// A new database has no statistics, and PostgreSQL guesses then. It must not guess that reading the whole table is the

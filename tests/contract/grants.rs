@@ -21,6 +21,7 @@ cases!(Kind: redis = Redis, sqlite = Sqlite => {
     what_was_never_inserted_is_not_there,
     an_insert_is_seen_by_every_worker,
     a_second_insert_of_an_id_is_refused_and_leaves_the_first,
+    many_records_are_read_in_the_order_that_they_are_asked_for,
     a_swap_replaces_exactly_what_was_expected,
     a_swap_of_what_is_not_there_does_nothing,
     what_was_removed_is_gone,
@@ -61,6 +62,24 @@ async fn a_second_insert_of_an_id_is_refused_and_leaves_the_first(kind: Kind) {
         assert_eq!(worker.insert(id, &record("first"), far()).await, Ok(false), "not even the same");
         assert_eq!(worker.load(id).await, Ok(Some(record("first"))));
     }
+}
+
+async fn many_records_are_read_in_the_order_that_they_are_asked_for(kind: Kind) {
+    let store = Store::fresh(kind).await;
+    let ids: Vec<GrantId> = (0..1200).map(|_| new_id()).collect();
+    for (id, number) in ids.iter().zip(0..).step_by(3) {
+        let record = record(format!("{number}"));
+        assert_eq!(store.grants().insert(*id, &record, far()).await, Ok(true));
+    }
+    let mut asked = ids.clone();
+    asked.push(ids[0]);
+    let found = store.reader.read_many(&asked).await.unwrap();
+    for (number, found) in found.iter().enumerate().take(ids.len()) {
+        let expected = number.is_multiple_of(3).then(|| record(format!("{number}")));
+        assert_eq!(*found, expected, "{number}");
+    }
+    assert_eq!((found.len(), &found[1200]), (1201, &Some(record("0"))), "even one that is asked for twice");
+    assert_eq!(store.reader.read_many(&[]).await, Ok(Vec::new()));
 }
 
 async fn a_swap_replaces_exactly_what_was_expected(kind: Kind) {

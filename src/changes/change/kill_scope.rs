@@ -1,5 +1,6 @@
 //! A set of grants that dies by one number.
 
+use super::{KILL_LOGIN_SESSION, LOGIN_SESSION};
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::{ClientId, GrantId, UserId};
 
@@ -47,7 +48,7 @@ impl KillScope {
             Self::Everything => ("everything", String::new()),
             Self::Client(id) => ("client", id.to_string()),
             Self::Subject(id) => ("subject", id.to_string()),
-            Self::LoginSession { session, .. } => ("login-session", session.to_string()),
+            Self::LoginSession { session, .. } => (LOGIN_SESSION, session.to_string()),
             Self::LoginSessionsOf(id) => ("login-sessions", id.to_string()),
             Self::OtherLoginSessionsOf { user, spared, .. } => {
                 ("other-login-sessions", format!("{user} {spared}"))
@@ -64,7 +65,7 @@ impl KillScope {
             "everything" => Some(Self::Everything),
             "client" => client(target).map(Self::Client),
             "subject" => user(target).map(Self::Subject),
-            "login-session" => {
+            LOGIN_SESSION => {
                 let session = GrantId::from_digits(target.as_bytes())?;
                 Some(Self::LoginSession { session, ends_at })
             }
@@ -88,7 +89,7 @@ impl KillScope {
             Self::Everything => "kill-everything",
             Self::Client(_) => "kill-client",
             Self::Subject(_) => "kill-subject",
-            Self::LoginSession { .. } => "kill-login-session",
+            Self::LoginSession { .. } => KILL_LOGIN_SESSION,
             Self::LoginSessionsOf(_) => "kill-login-sessions",
             Self::OtherLoginSessionsOf { .. } => "kill-other-login-sessions",
             Self::Consent(..) => "kill-consent",

@@ -1,5 +1,6 @@
 //! Loading everything: state and position in one snapshot of SQL.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::prelude::*;
@@ -29,6 +30,22 @@ const KEY_SLACK: Duration = MAX_LEASE.saturating_add(Duration::from_secs(600));
 const PAGE: u64 = 1_000;
 
 impl<P: Projection> SqlFeed<P> {
+    /// Whether live tokens may exist under a key that is not among `keys`.
+    ///
+    /// # Errors
+    /// When SQL fails.
+    pub async fn needs_more_than(&self, keys: Arc<TokenKeys>) -> Result<bool, FeedError> {
+        let own = self.clock.now().unix_seconds();
+        let read = self.database.read(move |conn| {
+            Box::pin(async move {
+                let now = Timestamp::from_unix_seconds(Database::now(conn, own).await?);
+                let head = feed_row(conn).await?;
+                Ok(!missing_keys(conn, &keys, &head, now).await?.is_empty())
+            })
+        });
+        Ok(read.await?)
+    }
+
     /// Loads what bears on these grants, in one snapshot of SQL: everything but the revocations of others, which are
     /// most of it. No state to serve from.
     ///

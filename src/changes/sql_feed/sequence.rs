@@ -7,7 +7,9 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::{CHANNEL, ChangeRow, FeedRow, feed_row, number, of_kind, restrictions, stored};
-use crate::changes::change::{Change, KillScope, RECORDED_ONCE, RecordedChange};
+use crate::changes::change::{
+    Change, KILL_LOGIN_SESSION, KillScope, LOGIN_SESSION, RECORDED_ONCE, RecordedChange,
+};
 use crate::changes::entry::Entry;
 use crate::domain::clock::Timestamp;
 use crate::domain::position::{ChangeHash, ChangeNumber};
@@ -17,8 +19,8 @@ use crate::sql::{Connection, SqlError, on};
 /// Records entries inside the caller's transaction, together with whatever else it writes.
 ///
 /// The lock of the head row is taken here and held to the commit, so numbers follow commit order.
-/// A grant that is revoked already keeps its number, and so does a rotation that is known to be
-/// lost: asking again waits for what was recorded.
+/// A grant that is revoked already keeps its number, and so does a login session that was ended, or
+/// a rotation that is known to be lost: asking again waits for what was recorded.
 ///
 /// # Errors
 /// When SQL fails; the caller's transaction must then be rolled back.
@@ -58,11 +60,12 @@ pub async fn record_in(
 }
 
 /// Takes the lock that puts changes in order, before anything is read that the change rests on.
+/// Returns the number of the last change: what is recorded under this lock has a greater one.
 ///
 /// # Errors
 /// When SQL fails.
-pub async fn lock_sequence(conn: &mut Connection) -> Result<(), SqlError> {
-    lock_head(conn).await.map(drop)
+pub async fn lock_sequence(conn: &mut Connection) -> Result<ChangeNumber, SqlError> {
+    number(lock_head(conn).await?.number)
 }
 
 /// The newest kill of a set; zero when there is none. Final as far as the lock of the sequence is held.
@@ -83,10 +86,17 @@ async fn lock_head(conn: &mut Connection) -> Result<FeedRow, SqlError> {
     }
 }
 
-/// Kind and target of a change that is recorded once.
+/// Kind and target of a change that is recorded once. So is the end of a login session, which never lives again.
 fn recorded_once(change: &Change) -> Option<(&'static str, String)> {
     let columns = change.columns();
-    RECORDED_ONCE.contains(&columns.0).then_some(columns)
+    (RECORDED_ONCE.contains(&columns.0) || ended_session(change).is_some()).then_some(columns)
+}
+
+const fn ended_session(change: &Change) -> Option<&KillScope> {
+    match change {
+        Change::Killed(scope @ KillScope::LoginSession { .. }) => Some(scope),
+        _ => None,
+    }
 }
 
 async fn already_recorded(
@@ -107,6 +117,18 @@ async fn already_recorded(
             for (target, at) in on!(conn, c => query.load::<(String, i64)>(c).await)? {
                 found.insert((kind, target), number(at)?);
             }
+        }
+    }
+    // Their rows may be purged: what they did is kept as a kill.
+    let ended: Vec<_> = entries.iter().filter_map(|entry| ended_session(&entry.change)).collect();
+    for ended in ended.chunks(500) {
+        let targets: Vec<String> = ended.iter().map(|scope| scope.columns().1).collect();
+        let query = kills::table
+            .filter(kills::scope.eq(LOGIN_SESSION))
+            .filter(kills::target.eq_any(targets))
+            .select((kills::target, kills::number));
+        for (target, at) in on!(conn, c => query.load::<(String, i64)>(c).await)? {
+            found.insert((KILL_LOGIN_SESSION, target), number(at)?);
         }
     }
     Ok(found)
@@ -130,38 +152,66 @@ pub(super) async fn insert(conn: &mut Connection, recorded: &[RecordedChange]) -
             }
         }
     }
+    let mut sessions = Vec::new();
     for row in recorded {
-        if let Some(killed) = row.entry.change.killed() {
-            raise(conn, killed, row.number).await?;
+        match row.entry.change.killed() {
+            Some(session @ KillScope::LoginSession { .. }) => {
+                sessions.push(KillRow::new(session, row.number)?);
+            }
+            Some(killed) => raise(conn, KillRow::new(killed, row.number)?).await?,
+            None => {}
         }
         if let Some((grant, edit)) = row.edit() {
             restrictions::edit(conn, grant, edit).await?;
         }
     }
+    end_sessions(conn, sessions).await
+}
+
+/// The newest kill of a set.
+#[derive(Insertable)]
+#[diesel(table_name = kills)]
+struct KillRow {
+    scope: &'static str,
+    target: String,
+    number: i64,
+    ends_at: Option<i64>,
+}
+
+impl KillRow {
+    fn new(killed: &KillScope, number: ChangeNumber) -> Result<Self, SqlError> {
+        let (scope, target) = killed.columns();
+        let ends_at = killed.ends_at().map(Timestamp::unix_seconds);
+        Ok(Self { scope, target, number: stored(number)?, ends_at })
+    }
+}
+
+async fn raise(conn: &mut Connection, kill: KillRow) -> Result<(), SqlError> {
+    let newer = (kills::number.eq(kill.number), kills::ends_at.eq(kill.ends_at));
+    let query = diesel::insert_into(kills::table)
+        .values(kill)
+        .on_conflict((kills::scope, kills::target))
+        .do_update()
+        .set(newer);
+    on!(conn, c => query.execute(c).await)?;
     Ok(())
 }
 
-/// Records the newest kill of a set. Of a login session's the first end stands, as it does in memory: nothing of it was
-/// made since.
-async fn raise(conn: &mut Connection, killed: &KillScope, number: ChangeNumber) -> Result<(), SqlError> {
-    let (scope, target) = killed.columns();
-    let at = stored(number)?;
-    let ends_at = killed.ends_at().map(Timestamp::unix_seconds);
-    let insert = diesel::insert_into(kills::table)
-        .values((
-            kills::scope.eq(scope),
-            kills::target.eq(target),
-            kills::number.eq(at),
-            kills::ends_at.eq(ends_at),
-        ))
-        .on_conflict((kills::scope, kills::target))
-        .do_update();
-    if let KillScope::LoginSession { .. } = killed {
-        let query = insert.set(kills::number.eq(at));
-        on!(conn, c => query.execute(c).await)?;
-    } else {
-        let query = insert.set((kills::number.eq(at), kills::ends_at.eq(ends_at)));
-        on!(conn, c => query.execute(c).await)?;
+/// Records the ends of login sessions, each of which has none yet.
+async fn end_sessions(conn: &mut Connection, mut kills: Vec<KillRow>) -> Result<(), SqlError> {
+    match conn {
+        Connection::Sqlite(c) => {
+            for kill in kills {
+                diesel::insert_into(kills::table).values(kill).execute(c).await?;
+            }
+        }
+        Connection::Postgres(c) => {
+            while !kills.is_empty() {
+                let rest = kills.split_off(kills.len().min(4096));
+                diesel::insert_into(kills::table).values(&kills).execute(c).await?;
+                kills = rest;
+            }
+        }
     }
     Ok(())
 }

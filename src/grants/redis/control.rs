@@ -123,6 +123,10 @@ impl GrantReader for ControlPool {
         Ok(found.map(EncodedRecord::from_bytes))
     }
 
+    async fn read_many(&self, ids: &[GrantId]) -> Result<Vec<Option<EncodedRecord>>, StoreError> {
+        read_all(&mut self.connection().await?, ids).await
+    }
+
     async fn page(&self, from: Cursor) -> Result<Page, StoreError> {
         let cursor = match from {
             Cursor::Start => 0,
@@ -135,17 +139,15 @@ impl GrantReader for ControlPool {
         let (next, found): (u64, Vec<Vec<u8>>) =
             scan.query_async(&mut conn).await.map_err(|error| StoreError::new(explain(&error)))?;
         let ids: Vec<GrantId> = found.iter().filter_map(|key| keys::id_of(key)).collect();
-        let records = read_all(&mut conn, &ids).await?;
+        let found = ids.iter().copied().zip(read_all(&mut conn, &ids).await?);
+        let records = found.filter_map(|(id, record)| Some((id, record?))).collect();
         Ok(Page { records, next: (next != 0).then_some(Cursor::Scan(next)) })
     }
 }
 
-/// The records of these ids, as far as they are still there. Each is a command of its own: others'
-/// go in between, and each key may be on another primary.
-async fn read_all(
-    conn: &mut Connection,
-    ids: &[GrantId],
-) -> Result<Vec<(GrantId, EncodedRecord)>, StoreError> {
+/// The records of these ids. Each is a command of its own: others' go in between, and each key may
+/// be on another primary.
+async fn read_all(conn: &mut Connection, ids: &[GrantId]) -> Result<Vec<Option<EncodedRecord>>, StoreError> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -155,8 +157,7 @@ async fn read_all(
     }
     let records: Vec<Option<Vec<u8>>> =
         gets.query_async(conn).await.map_err(|error| StoreError::new(explain(&error)))?;
-    let found = ids.iter().zip(records).filter_map(|(id, record)| Some((*id, record?)));
-    Ok(found.map(|(id, record)| (id, EncodedRecord::from_bytes(record))).collect())
+    Ok(records.into_iter().map(|record| record.map(EncodedRecord::from_bytes)).collect())
 }
 
 #[async_trait]
