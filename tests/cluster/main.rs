@@ -20,6 +20,7 @@ mod embedded;
 mod finding;
 mod full_disk;
 mod killed_at_each_step;
+mod killing_lists;
 mod old_data;
 mod people;
 mod postgres_failover;

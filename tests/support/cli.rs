@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::leaks::Secrets;
-use super::process::{Farewell, Process};
+use super::process::{Farewell, Process, Signal};
 use super::scratch;
 use super::symbolon::{Environment, LOG, Symbolon};
 
@@ -117,6 +117,11 @@ impl RunningCli {
     /// The process id.
     pub fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&mut self, signal: Signal) {
+        self.process.signal(signal);
     }
 
     /// Waits for its end.
