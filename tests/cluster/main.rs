@@ -16,6 +16,7 @@ mod support;
 
 mod backup;
 mod clocks;
+mod edits;
 mod embedded;
 mod finding;
 mod full_disk;
