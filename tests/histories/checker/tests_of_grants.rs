@@ -2,7 +2,7 @@
 
 use super::Rule;
 use super::story::Story;
-use crate::history::{Answer, FaultKind, KillSet, Scope};
+use crate::history::{Answer, FaultKind, KillSet, Path, Scope};
 
 /// Token 1, of user 7, in login session 3.
 fn granted() -> Story {
@@ -166,6 +166,14 @@ fn a_replay_that_was_refused_ends_the_grant() {
     // A grant that the store does not know is not touched by it, and may come back.
     let lost = story().fault(FaultKind::DumpRedis(0), 61..62).fault(FaultKind::FlushRedis, 63..64);
     lost.fault(FaultKind::RestoreRedis(0), 81..85).active(3, 0, 90..91).holds();
+}
+
+#[test]
+fn a_replay_of_a_grant_that_somebody_is_revoking_is_refused_before_that_is_acknowledged() {
+    let story = granted().refresh(1, 0, 2, 30..40).refresh(1, 1, 3, 50..60);
+    let story = story.fault(FaultKind::SqlPath(1, Path::Stalled), 45..5000);
+    let story = story.revoke(3, unavailable(), 65..4065).try_refresh(1, 0, refused(), 70..80);
+    story.active(3, 1, 90..91).inactive(3, 0, 90..91).holds();
 }
 
 #[test]

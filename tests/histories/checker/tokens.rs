@@ -22,8 +22,8 @@ pub struct TokenPast {
     pub fates: Fates,
     /// When it was, or may have been, made again.
     rewrites: Vec<Rewrite>,
-    /// When somebody first asked for its end, who may.
-    first_attempt: Option<Moment>,
+    /// When somebody asked for its end, who may.
+    attempts: Vec<Moment>,
     /// When its end was first acknowledged.
     gone: Option<Moment>,
     /// When revocations began that ended it for somebody whom it does not belong to.
@@ -75,7 +75,7 @@ fn first_tokens(history: &History, ends: &Ends<'_>, redis: &RedisPast) -> Tokens
             expires_in: Moment::from(*expires_in) * 1_000_000,
             fates: redis.fates(minted, &[]),
             rewrites: Vec::new(),
-            first_attempt: None,
+            attempts: Vec::new(),
             gone: None,
             stolen: Vec::new(),
         };
@@ -95,7 +95,7 @@ fn note_ends(
     tokens: &mut Tokens,
     first: impl Fn(TokenNumber) -> TokenNumber,
 ) {
-    let mut of_strangers = Vec::new();
+    let (mut of_strangers, mut refused_replays) = (Vec::new(), Vec::new());
     for event in &history.events {
         let (span, done) = (Span::of(event), event.answer == Answer::Done);
         let refused = matches!(event.answer, Answer::Refused { .. });
@@ -112,8 +112,9 @@ fn note_ends(
             }
             Asked::Refresh { grant, .. } => {
                 let replay = grants.is_replay(event);
-                if let Some(past) = tokens.get_mut(&grant) {
-                    past.note_replay(replay, span, refused);
+                if let Some(past) = tokens.get_mut(&grant).filter(|_| replay != Replay::No) {
+                    past.note(span.begin, None);
+                    refused_replays.extend((refused && replay != Replay::Perhaps).then_some((grant, span)));
                 }
             }
             _ => {}
@@ -124,12 +125,17 @@ fn note_ends(
             past.note_stranger(span, acknowledged);
         }
     }
+    for (grant, span) in refused_replays {
+        if let Some(past) = tokens.get_mut(&grant) {
+            past.note_refused_replay(span);
+        }
+    }
 }
 
 impl TokenPast {
     fn note(&mut self, begin: Moment, acknowledged: Option<Moment>) {
-        self.first_attempt = earlier(self.first_attempt, Some(begin));
-        self.gone = earlier(self.gone, acknowledged);
+        self.attempts.push(begin);
+        self.gone = self.gone.into_iter().chain(acknowledged).min();
     }
 
     /// Whose token it is stands in Redis. What is not there anybody who holds the token may revoke, so that it cannot
@@ -149,11 +155,12 @@ impl TokenPast {
         self.stolen.contains(&begin)
     }
 
-    /// A replay ends the grant before it is refused, if the store knew the grant then.
-    fn note_replay(&mut self, replay: Replay, span: Span, refused: bool) {
-        if replay != Replay::No {
-            let burnt = refused && matches!(replay, Replay::Since(_)) && !self.may_be_lost(span);
-            self.note(span.begin, burnt.then_some(span.end));
+    /// A replay ends the grant before it is refused, if the store knew the grant then; but where somebody else's
+    /// revocation has arrived, it is refused at once.
+    fn note_refused_replay(&mut self, span: Span) {
+        let by_others = self.attempts.iter().filter(|begin| **begin < span.end).count() > 1;
+        if !by_others && !self.may_be_lost(span) {
+            self.note(span.begin, Some(span.end));
         }
     }
 
@@ -164,7 +171,7 @@ impl TokenPast {
 
     /// Whether somebody had asked for its end before this ended.
     pub fn may_be_revoked(&self, span: Span) -> bool {
-        self.first_attempt.is_some_and(|begin| begin < span.end)
+        self.attempts.iter().any(|begin| *begin < span.end)
     }
 
     pub fn is_lost(&self, span: Span) -> bool {
@@ -197,8 +204,4 @@ impl TokenPast {
     pub fn scopes<'a>(&'a self, client: &'a ClientPast, span: Span) -> impl Iterator<Item = Scope> + 'a {
         client.scope.possible(span).map(|scope| scope.and(self.scope))
     }
-}
-
-fn earlier(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
-    one.into_iter().chain(other).min()
 }
