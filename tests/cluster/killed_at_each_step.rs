@@ -314,3 +314,31 @@ fn a_command_killed_at_each_step_of_a_kill_leaves_it_done_or_not_done_everywhere
     is_clean(scene);
     measured(&format!("{} kill points; {} of them after the commit", commands.deaths, recorded.get() - 1));
 }
+
+#[test]
+fn a_command_killed_at_each_step_of_a_freeze_leaves_the_grant_frozen_or_not_everywhere() {
+    let mut commands = Commands::new();
+    let token = commands.scene.live_token();
+    let frozen = std::cell::Cell::new(0);
+    commands.at_each_step(&["token", "freeze", token.grant_id(), "--yes"], |scene, succeeded, why| {
+        for server in scene.deployment.replicas() {
+            assert!(!succeeded || ask(&scene.api, server, &token) != Said::Active, "{why}");
+        }
+        let count = |query: &str| scene.deployment.database().execute(query);
+        let is_frozen = count("SELECT count(*) FROM restrictions WHERE thawed_at IS NULL") == "1";
+        let changes = "SELECT count(*) FILTER (WHERE kind = 'freeze-grant') \
+                       - count(*) FILTER (WHERE kind = 'thaw-grant') FROM changes";
+        assert_eq!(count(changes) == "1", is_frozen, "the change and what it did are one: {why}");
+        let expected = if is_frozen { Said::Inactive } else { Said::Active };
+        wait::until_true("both replicas say what SQL says", SOON, || {
+            (0..2).all(|replica| scene.ask(replica, &token) == expected)
+        });
+        if is_frozen {
+            frozen.set(frozen.get() + 1);
+            scene.deployment.cli(&["token", "thaw", token.grant_id()]).success();
+        }
+        scene.everywhere(&token, Said::Active);
+    });
+    is_clean(&commands.scene);
+    measured(&format!("{} kill points; {} of them after the commit", commands.deaths, frozen.get() - 1));
+}

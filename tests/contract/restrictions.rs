@@ -148,6 +148,7 @@ async fn restrictions_outlive_the_rows_that_made_them(kind: Kind) {
     let edits = [(frozen, Edit::Freeze), (thawed, Edit::Freeze), (thawed, Edit::Thaw), (frozen, narrow("a"))];
     record_all(&sql.feed(), edits.map(|(grant, edit)| edited(grant, edit, ends_at)).to_vec()).await;
     let before = [held(&sql, frozen).await, held(&sql, thawed).await];
+    assert!(before.iter().all(Option::is_some));
     sql.clock.advance(2 * DAY);
     assert_eq!(sql.feed().purge(DAY).await, Ok(4));
     assert_eq!([held(&sql, frozen).await, held(&sql, thawed).await], before);
@@ -167,6 +168,7 @@ async fn what_bears_on_a_few_grants_is_loaded_without_the_revocations_of_others(
     let about = sql.feed().load_about(vec![revoked, frozen, spared]).await.unwrap();
     let all = sql.feed().load().await.unwrap();
     assert_eq!((about.position, about.revoked.len(), all.revoked.len()), (all.position, 1, 4));
+    assert!(about.restricted.of(&frozen).is_some_and(Restrictions::is_frozen));
     for grant in [revoked, frozen, spared] {
         assert_eq!(about.revoked.number(&grant), all.revoked.number(&grant));
         assert_eq!(about.restricted.of(&grant), all.restricted.of(&grant));
