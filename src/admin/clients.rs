@@ -70,7 +70,7 @@ pub(super) fn check_name(name: &str) -> Result<(), AdminError> {
     }
 }
 
-fn not_found(which: &str) -> impl FnOnce(AdminError) -> AdminError {
+pub(super) fn not_found(which: &str) -> impl FnOnce(AdminError) -> AdminError {
     let which = which.to_owned();
     move |error| match error {
         AdminError::Sql(SqlError::NotFound) => {

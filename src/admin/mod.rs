@@ -6,8 +6,10 @@
 pub mod clients;
 pub mod edits;
 pub mod killing;
+pub mod reach;
 pub mod resource_servers;
 pub mod roles;
+pub mod sets;
 pub mod tokens;
 pub mod users;
 
@@ -116,11 +118,13 @@ struct Act<T> {
     changes: Vec<Change>,
     /// More than the name of the act says, for the audit: which role was given.
     detail: Option<String>,
+    /// Why, on what cannot be undone.
+    reason: Option<String>,
 }
 
 impl<T> Act<T> {
     const fn new(value: T, changes: Vec<Change>) -> Self {
-        Self { value, changes, detail: None }
+        Self { value, changes, detail: None, reason: None }
     }
 }
 
@@ -151,14 +155,14 @@ impl Admin {
                 // First of all: whoever changes the directory waits here, in one order, and so alters
                 // what the one before has made.
                 lock_sequence(conn).await?;
-                let Act { value, changes, detail } = unit(conn).await?;
-                let entry = |change: Change| match change.killed() {
-                    Some(_) => Entry::new(change, author.clone()),
-                    None => Entry {
-                        action: Some(action),
-                        detail: detail.clone(),
-                        ..Entry::new(change, author.clone())
-                    },
+                let Act { value, changes, detail, reason } = unit(conn).await?;
+                let entry = |change: Change| {
+                    let is_kill = change.killed().is_some();
+                    let entry = Entry::new(change, author.clone()).because(reason.clone());
+                    match is_kill {
+                        true => entry,
+                        false => Entry { action: Some(action), detail: detail.clone(), ..entry },
+                    }
                 };
                 let numbers = record_in(conn, changes.into_iter().map(entry).collect(), now).await?;
                 Ok((value, numbers.into_iter().max().unwrap_or_default()))

@@ -57,7 +57,7 @@ impl fmt::Display for Entitle {
     }
 }
 
-fn explain(which: &str) -> impl FnOnce(AdminError) -> AdminError {
+pub(super) fn explain(which: &str) -> impl FnOnce(AdminError) -> AdminError {
     let which = which.to_owned();
     move |error| match error {
         AdminError::Sql(SqlError::NotFound) => {

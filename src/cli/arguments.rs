@@ -59,7 +59,7 @@ pub enum Command {
     /// Find and kill single tokens
     #[command(subcommand)]
     Token(TokenCommand),
-    /// Revoke everything of a client, of a user, or of everybody
+    /// Revoke everything of a client, a user, a login session, a consent, or of everybody
     Revoke(RevokeEverything),
     /// Token keys
     #[command(subcommand)]

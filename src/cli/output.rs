@@ -27,6 +27,14 @@ impl Output {
         written.map_err(|error| CliError::Failed(format!("standard output cannot be written: {error}")))
     }
 
+    /// Words that no document has.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn text(&self, text: &str) -> Result<(), CliError> {
+        if self.json { Ok(()) } else { self.result(text, &Value::Null) }
+    }
+
     /// A document that has no words for people.
     ///
     /// # Errors

@@ -118,7 +118,11 @@ pub async fn withdraw(
     Ok(numbers.into_iter().max().unwrap_or_default())
 }
 
-async fn forget(conn: &mut Connection, user: &UserId, client: &ClientId) -> Result<(), SqlError> {
+/// Forgets what a user allowed a client. Whoever calls this records the kill, in the same transaction.
+///
+/// # Errors
+/// When SQL fails.
+pub async fn forget(conn: &mut Connection, user: &UserId, client: &ClientId) -> Result<(), SqlError> {
     let query = diesel::delete(consents::table.find((user.as_str(), client.as_str())));
     on!(conn, c => query.execute(c).await)?;
     Ok(())

@@ -115,8 +115,15 @@ pub async fn list(
 /// # Errors
 /// When the store cannot be asked.
 pub async fn listed(store: &dyn GrantStore, index: GrantId) -> Result<Vec<GrantId>, StoreError> {
-    let found = store.load(index).await?;
-    let entries = found.as_ref().map(decode).transpose()?.unwrap_or_default();
+    ids(store.load(index).await?.as_ref())
+}
+
+/// The ids in a record of a list, which may be none yet; the last to end first.
+///
+/// # Errors
+/// When the record is no list.
+pub fn ids(found: Option<&EncodedRecord>) -> Result<Vec<GrantId>, StoreError> {
+    let entries = found.map(decode).transpose()?.unwrap_or_default();
     Ok(entries.0.into_iter().rev().map(|(id, _)| id).collect())
 }
 

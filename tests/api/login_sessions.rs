@@ -8,35 +8,35 @@ use crate::support::browser::{App, Browser, Tokens, User};
 use crate::support::deployment::Deployment;
 use crate::support::resp::Reply;
 
-const SESSION: &str = "__Host-symbolon-session";
+pub(super) const SESSION: &str = "__Host-symbolon-session";
 
-struct House {
-    deployment: Deployment,
-    notes: ResourceServer,
-    mira: User,
-    app: App,
+pub(super) struct House {
+    pub(super) deployment: Deployment,
+    pub(super) notes: ResourceServer,
+    pub(super) mira: User,
+    pub(super) app: App,
 }
 
 impl House {
-    fn of(deployment: Deployment) -> Self {
+    pub(super) fn of(deployment: Deployment) -> Self {
         let notes = deployment.resource_server("notes", "https://notes.example", "notes:read");
         let (mira, app) = (deployment.user("mira"), deployment.app("app", "notes:read", &[]));
         Self { deployment, notes, mira, app }
     }
 
     /// A browser in which mira is logged in, and what she gave in it.
-    fn logged_in(&self) -> (Browser, Tokens) {
+    pub(super) fn logged_in(&self) -> (Browser, Tokens) {
         let (mut browser, ask) = (Browser::new(), self.app.ask());
         let answer = browser.allow(self.deployment.replica(0), &self.mira, &ask);
         (browser, self.app.redeem(self.deployment.replica(0), &ask, &answer))
     }
 
-    fn is_logged_in(&self, browser: &Browser) -> bool {
+    pub(super) fn is_logged_in(&self, browser: &Browser) -> bool {
         let page = browser.clone().open(self.deployment.replica(0), "/account").page();
         page.path() == "/account"
     }
 
-    fn is_live(&self, tokens: &Tokens) -> bool {
+    pub(super) fn is_live(&self, tokens: &Tokens) -> bool {
         let answers = self.deployment.replicas().map(|server| self.notes.introspect(server, &tokens.access));
         answers.map(|answer| answer.active()).fold(None, |before, now| {
             assert!(before.is_none_or(|before| before == now), "the replicas differ");

@@ -24,6 +24,7 @@ mod metrics;
 mod people;
 mod resource_servers;
 mod revoke;
+mod revoke_sets;
 mod revoke_tokens;
 mod tokens;
 

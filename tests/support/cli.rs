@@ -110,7 +110,8 @@ impl RunningCli {
             let brought = stdin.lines().filter(|line| line.len() >= 15);
             brought.for_each(|password| secrets.add("a password", password));
         }
-        let tells_a_secret = TELLING.iter().any(|telling| arguments.starts_with(telling));
+        let tells_a_secret = TELLING.iter().any(|telling| arguments.starts_with(telling))
+            || arguments.contains(&"--rotate-secret");
         Self { process, directory, line: arguments.join(" "), secrets, tells_a_secret, is_traced }
     }
 
