@@ -33,11 +33,11 @@ struct List {
 impl List {
     fn of(scene: &Scene, lines: usize) -> Self {
         let live: Vec<Token> = (0..lines / LIVE_EVERY).map(|_| scene.live_token()).collect();
-        let line = |number: usize| match number % LIVE_EVERY {
+        let entry = |number: usize| match number % LIVE_EVERY {
             0 => live[number / LIVE_EVERY].0.clone(),
             _ => format!("sya_{number:017}"),
         };
-        let text: Vec<String> = (0..lines).map(line).collect();
+        let text: Vec<String> = (0..lines).map(entry).collect();
         let list = Self { directory: scratch::directory("list"), lines, live };
         fs::write(list.path("tokens"), text.join("\n")).unwrap();
         list
@@ -126,7 +126,7 @@ fn sql_that_goes_down_halfway_leaves_no_batch_half_done_and_the_list_is_gone_on_
         scene.deployment.postgres().kill();
         let stopped = running.finish().expect_status(1);
         let next = number_after(&stopped.stderr, "stopped before line ");
-        let last = number_after(&stopped.stderr, &format!("lines {next} to "));
+        let end = number_after(&stopped.stderr, &format!("lines {next} to "));
         assert_eq!(list.verdicts(&verdicts).len(), next - 1, "{stopped:?}");
         assert!(stopped.stderr.contains("may have been recorded"), "{stopped:?}");
         scene.deployment.postgres().restart();
@@ -139,8 +139,8 @@ fn sql_that_goes_down_halfway_leaves_no_batch_half_done_and_the_list_is_gone_on_
         let before = |(_, verdict, why): &(usize, String, String)| {
             verdict == "already dead" && why == "the grant is revoked"
         };
-        let uncertain: BTreeSet<bool> = told[next - 1..last].iter().map(before).collect();
-        assert_eq!(uncertain.len(), 1, "lines {next} to {last}");
+        let uncertain: BTreeSet<bool> = told[next - 1..end].iter().map(before).collect();
+        assert_eq!(uncertain.len(), 1, "lines {next} to {end}");
         list.assert_dead(&scene);
     }
 }
