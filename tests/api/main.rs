@@ -16,6 +16,7 @@ mod configuration_page;
 mod edits;
 mod healthcheck;
 mod help;
+mod leak_response;
 mod live_users;
 mod login_sessions;
 mod logs;
