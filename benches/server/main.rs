@@ -17,6 +17,7 @@
 
 mod baselines;
 mod installation;
+mod killing;
 mod load;
 mod logins;
 mod page;
@@ -48,7 +49,7 @@ pub struct Options {
     /// How many tokens, and revocations, a million is; less for a quick look.
     #[arg(long, default_value_t = 1_000_000)]
     million: usize,
-    /// Only these: throughput, tokens, revocations, people, start.
+    /// Only these: throughput, tokens, revocations, killing, people, start.
     #[arg(long)]
     only: Vec<String>,
     /// Put the tables into docs/PERFORMANCE.md.
@@ -80,6 +81,9 @@ fn main() -> ExitCode {
     }
     if options.wants("revocations") {
         revocations::measure(&options, &mut budgets);
+    }
+    if options.wants("killing") {
+        killing::measure(&options, &mut budgets);
     }
     if options.wants("people") {
         tables.extend(people::measure(&options, &mut budgets));
