@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::builder::StyledStr;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub use self::backup::{RestoreBackup, TakeBackup};
+pub use self::backup::{Recover, RestoreBackup, TakeBackup};
 pub use self::edits::{EditCommand, EditedTokens};
 pub use self::people::{CreateUser, ListUsers, RoleCommand, SetPassword, UserCommand};
 pub use self::revoking::{RevokeEverything, RevokeTokens};
@@ -75,7 +75,7 @@ pub enum Command {
     Restore(RestoreBackup),
     /// After the database (or the data directory) was restored to an older state: revoke everything
     /// that was issued before, and go on
-    Recover(Destructive),
+    Recover(Recover),
 }
 
 #[derive(Subcommand)]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::CliError;
-use super::arguments::{ConfigCommand, Destructive, TokenKeyCommand};
+use super::arguments::{ConfigCommand, Recover, TokenKeyCommand};
 use super::context::{Context, confirmations};
 use super::output::{Output, columns};
 use super::revoke::may_proceed;
@@ -110,7 +110,8 @@ async fn grants(context: &Context) -> (&'static str, Result<String, String>) {
     ("grant store", outcome)
 }
 
-pub fn recover(command: &Destructive, context: &Context, output: &Output) -> Result<ExitCode, CliError> {
+pub fn recover(command: &Recover, context: &Context, output: &Output) -> Result<ExitCode, CliError> {
+    let Recover { token_key_lost, destructive: command } = command;
     let failed = |error: String| CliError::Failed(error);
     let witness = context.block_on(context.stores.witness().read());
     let witness = witness.map_err(|error| {
@@ -130,6 +131,11 @@ pub fn recover(command: &Destructive, context: &Context, output: &Output) -> Res
     let position = context.block_on(context.admin.recover(witness, command.reason.clone()))?;
     let reset = context.block_on(context.stores.reset_witness(position));
     reset.map_err(|error| failed(format!("{error}; run recover again when it can be")))?;
+    if *token_key_lost {
+        // What was made under them is dead: no replica need wait for them.
+        let forgotten = context.block_on(context.stores.feed(None).forget_token_keys());
+        forgotten.map_err(|error| failed(format!("{error}; run recover again when it can be")))?;
+    }
     let since = context.stores.clock.boot();
     // Replicas that met the loss cannot renew before they see this change.
     let settled = context.settle(Recorded { number: position.number, since }, output)?;

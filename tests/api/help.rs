@@ -102,7 +102,7 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["healthcheck"], &["--live", "ready"]),
     (&["backup"], &["<DIRECTORY>", "running server", "not there yet"]),
     (&["restore"], &["<DIRECTORY>", "--replace", "--reason", "--dry-run", "--yes", "aside"]),
-    (&["recover"], &["--reason", "--dry-run", "--yes", "restored"]),
+    (&["recover"], &["--token-key-lost", "--reason", "--dry-run", "--yes", "restored"]),
 ];
 
 #[test]

@@ -15,6 +15,7 @@
 mod support;
 
 mod backup;
+mod backup_pair;
 mod clocks;
 mod edits;
 mod embedded;

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tempfile::TempDir;
+
 use super::postgres::{PASSWORD, USER};
+use super::scratch;
 
 /// The way to one server, over its Unix socket.
 #[derive(Clone, Debug)]
@@ -20,6 +23,9 @@ pub struct Database {
     psql: Psql,
     name: String,
 }
+
+/// A database as `pg_dump` found it.
+pub struct Dump(TempDir);
 
 impl Psql {
     /// The server with this port whose sockets are in this directory.
@@ -46,6 +52,22 @@ impl Psql {
         let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         self.execute("postgres", &format!("CREATE DATABASE {name}"));
         Database { psql: self.clone(), name }
+    }
+
+    /// Runs another of PostgreSQL's programs, with options and a file.
+    fn tool(&self, name: &str, database: &str, options: &[&str], file: &Path) {
+        let output = Command::new(program(name))
+            .env_clear()
+            .arg("--host")
+            .arg(&self.sockets)
+            .args(["--port", &self.port.to_string(), "--username", USER, "--dbname", database])
+            .args(options)
+            .arg(file)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{name} failed:\n{errors}");
     }
 
     fn run(&self, database: &str, sql: &str) -> Output {
@@ -90,6 +112,20 @@ impl Database {
     /// Runs SQL in it; rows come back a line each, columns separated by `|`.
     pub fn execute(&self, sql: &str) -> String {
         self.psql.execute(&self.name, sql)
+    }
+
+    /// `pg_dump`, while others read and write.
+    pub fn dump(&self) -> Dump {
+        let file = scratch::directory("dump");
+        let options = ["--format=custom", "--file"];
+        self.psql.tool("pg_dump", &self.name, &options, &file.path().join("dump"));
+        Dump(file)
+    }
+
+    /// `pg_restore`, over what is there and under whoever uses it, in one transaction.
+    pub fn restore(&self, dump: &Dump) {
+        let options = ["--clean", "--if-exists", "--single-transaction"];
+        self.psql.tool("pg_restore", &self.name, &options, &dump.0.path().join("dump"));
     }
 }
 

@@ -22,3 +22,12 @@ pub struct RestoreBackup {
     #[command(flatten)]
     pub destructive: Destructive,
 }
+
+#[derive(Args)]
+pub struct Recover {
+    /// Every replica has another token key now: forget which ones live tokens were made under
+    #[arg(long)]
+    pub token_key_lost: bool,
+    #[command(flatten)]
+    pub destructive: Destructive,
+}
