@@ -20,7 +20,7 @@ impl Worker<'_> {
         let replicas = u64::from(self.world.setup.replicas);
         let redeemed_at =
             u8::try_from((u64::from(step.replica) + step.how) % replicas).expect("few replicas");
-        let answer = self.world.record_all(self.thread, || {
+        let answers = self.world.record_all(self.thread, || {
             let (app, pages) = (self.app(), self.server(step.replica));
             let ask = app.ask();
             let answer = match walk(&mut person, pages, &ask) {
@@ -32,9 +32,9 @@ impl Worker<'_> {
             };
             let session = self.world.people.session_of(&person);
             let (user, replica) = (person.number, step.replica);
-            (vec![Asked::Authorize { user, client: APP, session, replica, redeemed_at }], answer)
+            vec![(Asked::Authorize { user, client: APP, session, replica, redeemed_at }, answer)]
         });
-        wait_after(&answer);
+        answers.iter().for_each(wait_after);
     }
 
     pub fn app(&self) -> App {

@@ -131,6 +131,16 @@ pub enum KillSet {
     Everybody,
 }
 
+/// What the command line does to a live grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Edit {
+    Freeze,
+    Thaw,
+    Narrow(Scope),
+    /// To end so many seconds later.
+    Shorten(u32),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Asked {
     Mint {
@@ -170,15 +180,21 @@ pub enum Asked {
         change: Change,
     },
     Kill(KillSet),
+    /// Of the whole grant that the token belongs to.
+    Edit {
+        token: TokenNumber,
+        edit: Edit,
+    },
 }
 
 impl Asked {
     /// Which servers were asked; none by the command line.
     pub fn replicas(&self) -> impl Iterator<Item = Replica> {
         let (one, other) = match *self {
-            Self::Revoke { by: By::CommandLine, .. } | Self::Administer { .. } | Self::Kill(_) => {
-                (None, None)
-            }
+            Self::Revoke { by: By::CommandLine, .. }
+            | Self::Administer { .. }
+            | Self::Kill(_)
+            | Self::Edit { .. } => (None, None),
             Self::Mint { replica, .. }
             | Self::Refresh { replica, .. }
             | Self::Introspect { replica, .. }
@@ -224,6 +240,8 @@ pub enum Answer {
     },
     /// Nobody listened, the connection was cut, or it took longer than any answer may take.
     Nothing(String),
+    /// A command that found that what it was to do would do nothing, and did not do it.
+    Objected(String),
     /// A command that failed: what it asked for may or may not have been done.
     Failed(String),
     /// What no server may answer.

@@ -77,9 +77,10 @@ impl Worker<'_> {
         let done = self.world.record_all(self.thread, || {
             let output = self.world.command(&["token", "revoke", "-", "--yes"], &lines.join("\n"));
             let asked = |held: &Held| Asked::Revoke { token: held.number, by: By::CommandLine, replica: 0 };
-            (list.iter().map(asked).collect(), answer(output))
+            let done = answer(output);
+            list.iter().map(|held| (asked(held), done.clone())).collect()
         });
-        for held in list {
+        for (held, done) in list.iter().zip(done) {
             if done == Answer::Done {
                 self.world.note_revoked(held.number);
                 self.introspect_everywhere(held);

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use crate::history::{
-    Answer, Asked, Event, Fault, FaultKind, History, KillSet, Moment, RefreshNumber, SessionNumber,
-    TokenNumber, UserNumber,
+    Answer, Asked, Edit, Event, Fault, FaultKind, History, KillSet, Moment, RefreshNumber, Scope,
+    SessionNumber, TokenNumber, UserNumber,
 };
 
 /// What is left of a fault so long after it, nobody calls quiet.
@@ -33,6 +33,7 @@ pub struct Known {
     first: HashMap<TokenNumber, TokenNumber>,
     owners: HashMap<TokenNumber, Owner>,
     kills: Vec<(KillSet, Event)>,
+    edits: HashMap<TokenNumber, Vec<(Edit, Event)>>,
     revoked: HashMap<TokenNumber, Moment>,
     /// When anybody first tried to revoke them, also by a replay.
     disputed: HashMap<TokenNumber, Moment>,
@@ -63,6 +64,7 @@ impl Known {
             first: HashMap::new(),
             owners: HashMap::new(),
             kills: Vec::new(),
+            edits: HashMap::new(),
             revoked: HashMap::new(),
             disputed: HashMap::new(),
             answered: HashMap::new(),
@@ -109,6 +111,9 @@ impl Known {
             {
                 self.dispute(grant, event.begin);
             }
+            Asked::Edit { token, edit } => {
+                self.edits.entry(self.first_of(token)).or_default().push((edit, event.clone()));
+            }
             Asked::Kill(set) => self.kills.push((set, event.clone())),
             _ => {}
         }
@@ -138,8 +143,46 @@ impl Known {
         })
     }
 
-    /// Whether nobody tried to end a grant, and nothing could be lost, until this ended.
+    /// Whether nobody tried to do anything to a grant, and nothing could be lost, until this ended.
     pub fn untouched(&self, token: TokenNumber, event: &Event) -> bool {
+        let edited = self.edits_of(token).any(|(_, edit)| edit.begin < event.end);
+        !edited && self.lives(token, event)
+    }
+
+    fn edits_of(&self, token: TokenNumber) -> impl Iterator<Item = &(Edit, Event)> {
+        self.edits.get(&self.first_of(token)).into_iter().flatten()
+    }
+
+    /// Whether a living token is asked about after it was frozen, which nobody tried to undo.
+    pub fn is_frozen(&self, event: &Event) -> bool {
+        introspected(event).is_some_and(|token| {
+            let thawed =
+                self.edits_of(token).any(|(edit, thaw)| *edit == Edit::Thaw && thaw.begin < event.end);
+            let frozen = |(edit, freeze): &(Edit, Event)| {
+                *edit == Edit::Freeze && freeze.answer == Answer::Done && freeze.end < event.begin
+            };
+            !thawed && self.edits_of(token).any(frozen) && self.lasts(token) && self.lives(token, event)
+        })
+    }
+
+    /// Whether a living token is asked about after it was narrowed, and was never frozen.
+    pub fn is_narrowed(&self, event: &Event) -> bool {
+        introspected(event).is_some_and(|token| {
+            let frozen = self.edits_of(token).any(|(edit, _)| *edit == Edit::Freeze);
+            let narrowed = |(edit, narrowing): &(Edit, Event)| {
+                let done = narrowing.answer == Answer::Done && narrowing.end < event.begin;
+                matches!(edit, Edit::Narrow(to) if *to != Scope::ALL) && done
+            };
+            !frozen && self.edits_of(token).any(narrowed) && self.lasts(token) && self.lives(token, event)
+        })
+    }
+
+    fn lasts(&self, token: TokenNumber) -> bool {
+        !self.edits_of(token).any(|(edit, _)| matches!(edit, Edit::Shorten(_)))
+    }
+
+    /// Whether nobody tried to end a grant, and nothing could be lost, until this ended.
+    fn lives(&self, token: TokenNumber, event: &Event) -> bool {
         let first = self.first_of(token);
         let Some(owner) = self.owners.get(&first).filter(|owner| owner.is_steady) else { return false };
         let mut kills = self.kills.iter().filter(|(set, _)| owner.is_in(*set));

@@ -26,6 +26,7 @@ mod administration;
 mod authorization;
 mod checker;
 mod dice;
+mod edits;
 mod faults;
 mod history;
 mod kills;
@@ -127,6 +128,9 @@ fn there_was_something_to_judge(history: &History, verdict: &Verdict) {
     assert!(tally.authorized > operations / 400, "too few users gave a grant");
     assert!(tally.refreshed > operations / 200, "too few grants were refreshed");
     assert!(tally.killed > operations / 2000, "too few sets were killed");
+    assert!(tally.edited > operations / 1000, "too few grants were edited");
+    assert!(tally.asked_of_the_frozen > operations / 1000, "too few questions about the frozen");
+    assert!(tally.asked_of_the_narrowed > operations / 1000, "too few questions about the narrowed");
     let answered = operations - tally.unavailable - tally.unanswered;
     assert!(
         tally.unavailable_without_a_fault < answered / 100,

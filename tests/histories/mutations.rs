@@ -61,6 +61,18 @@ const MUTATIONS: &[Mutation] = &[
         wrong: |_| Answer::Active(Scope::ALL),
     },
     Mutation {
+        name: "active while it is frozen",
+        rule: Rule::FreezesHold,
+        fits: |known, event| known.is_frozen(event),
+        wrong: |_| Answer::Active(Scope::ALL),
+    },
+    Mutation {
+        name: "active for more than it was narrowed to",
+        rule: Rule::ScopeIsLive,
+        fits: |known, event| known.is_narrowed(event),
+        wrong: |_| Answer::Active(Scope::ALL),
+    },
+    Mutation {
         name: "a grant is refreshed that was revoked",
         rule: Rule::AcknowledgedMeansGone,
         fits: |known, event| refreshed(event).is_some_and(|(grant, _)| known.revoked_before(grant, event)),

@@ -27,6 +27,7 @@ pub enum Deed {
     Authorize,
     Refresh,
     IntrospectDisputed,
+    IntrospectEdited,
     IntrospectRecent,
     IntrospectAny,
     RevokeAsOwner,
@@ -38,6 +39,7 @@ pub enum Deed {
     KillUser,
     KillLoginSession,
     KillEverybody,
+    Edit,
 }
 
 /// Per thousand. Commands are processes of their own, a hundred times the work of a request.
@@ -48,17 +50,19 @@ const WEIGHTS: &[(Deed, usize)] = &[
     (Deed::Authorize, 30),
     (Deed::Refresh, 100),
     (Deed::IntrospectDisputed, 200),
-    (Deed::IntrospectRecent, 200),
-    (Deed::IntrospectAny, 157),
+    (Deed::IntrospectEdited, 100),
+    (Deed::IntrospectRecent, 160),
+    (Deed::IntrospectAny, 92),
     (Deed::RevokeAsOwner, 35),
     (Deed::RevokeAsResourceServer, 35),
     (Deed::RevokeAsStranger, 8),
     (Deed::RevokeByCommandLine, 1),
     (Deed::RevokeList, 2),
-    (Deed::Administer, 8),
+    (Deed::Administer, 6),
     (Deed::KillUser, 2),
     (Deed::KillLoginSession, 1),
     (Deed::KillEverybody, 1),
+    (Deed::Edit, 7),
 ];
 
 impl Step {

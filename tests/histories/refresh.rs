@@ -34,7 +34,7 @@ impl Worker<'_> {
         let scope = Scope::parse(&text("scope")?)?;
         let grant = access.grant_id().to_owned();
         let token = chain.access_number(&access).unwrap_or_else(|| {
-            let number = self.world.keep(access.clone(), APP, Some(chain.user));
+            let number = self.world.keep(access.clone(), APP, Some(chain.user), scope);
             chain.keep(access, number);
             number
         });

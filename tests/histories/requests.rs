@@ -47,12 +47,14 @@ impl<'w> Worker<'w> {
         match step.deed {
             Deed::Mint | Deed::MintForLess | Deed::MintWithRetiredSecret => self.mint(step),
             Deed::IntrospectDisputed => self.introspect_some(world.disputed_token(which), step.replica),
+            Deed::IntrospectEdited => self.introspect_some(world.edited_token(which), step.replica),
             Deed::IntrospectRecent => self.introspect_some(world.recent_token(which), step.replica),
             Deed::IntrospectAny => self.introspect_some(world.any_token(which), step.replica),
             Deed::Authorize => self.authorize(step),
             Deed::Refresh => self.refresh(step),
             Deed::Administer => self.administer(step),
             Deed::KillUser | Deed::KillLoginSession | Deed::KillEverybody => self.kill(step),
+            Deed::Edit => self.edit(step),
             Deed::RevokeList => self.revoke_list(step),
             _ => {
                 // Mostly one of those that may be in use, now and then an old one.
@@ -95,7 +97,7 @@ impl<'w> Worker<'w> {
         let grant = token.grant_id().to_owned();
         let scope = Scope::parse(body["scope"].as_str()?)?;
         let expires_in = u32::try_from(body["expires_in"].as_u64()?).ok()?;
-        let token = self.world.keep(token, client, user);
+        let token = self.world.keep(token, client, user, scope);
         Some(Answer::Minted { token, grant, scope, expires_in })
     }
 

@@ -26,6 +26,10 @@ const SHORT: u32 = 20;
 const LIFETIME: &str = "12h";
 /// How many tokens are remembered as disputed.
 const DISPUTED: usize = 64;
+/// How many are remembered as edited.
+const EDITED: usize = 24;
+/// So many stay frozen for a while.
+const FROZEN: usize = 4;
 /// How many count as recent.
 const RECENT: usize = 100;
 
@@ -55,6 +59,10 @@ struct Tokens {
     disputed: VecDeque<TokenNumber>,
     /// In the order of their acknowledgements.
     revoked: Vec<TokenNumber>,
+    /// The last that were edited.
+    edited: VecDeque<TokenNumber>,
+    /// Those that somebody froze, and nobody thawed.
+    frozen: VecDeque<TokenNumber>,
     /// Whose revocation was asked for and not acknowledged.
     limbo: BTreeSet<TokenNumber>,
 }
@@ -63,6 +71,7 @@ struct Kept {
     token: Token,
     client: ClientNumber,
     user: Option<UserNumber>,
+    scope: Scope,
 }
 
 /// How far things had come at some moment.
@@ -79,6 +88,8 @@ pub struct Held {
     pub token: Token,
     pub client: ClientNumber,
     pub user: Option<UserNumber>,
+    /// What it was given for.
+    pub scope: Scope,
 }
 
 impl World {
@@ -125,18 +136,21 @@ impl World {
 
     /// Does something and records it.
     pub fn record(&self, thread: u16, asked: Asked, ask: impl FnOnce() -> Answer) -> Answer {
-        self.record_all(thread, || (vec![asked], ask()))
+        self.record_all(thread, || vec![(asked, ask())]).remove(0)
     }
 
     /// Does something that is several at once, or of which is known only afterwards what it was, and records it.
-    pub fn record_all(&self, thread: u16, ask: impl FnOnce() -> (Vec<Asked>, Answer)) -> Answer {
+    pub fn record_all(&self, thread: u16, ask: impl FnOnce() -> Vec<(Asked, Answer)>) -> Vec<Answer> {
         let begin = self.now();
-        let (all, answer) = ask();
+        let all = ask();
         let end = self.now();
         self.operations.fetch_add(all.len(), Ordering::Relaxed);
-        let events = all.into_iter().map(|asked| Event { begin, end, thread, asked, answer: answer.clone() });
+        let events = all.iter().map(|(asked, answer)| {
+            let (asked, answer) = (*asked, answer.clone());
+            Event { begin, end, thread, asked, answer }
+        });
         lock(&self.record).events.extend(events);
-        answer
+        all.into_iter().map(|(_, answer)| answer).collect()
     }
 
     pub fn record_faults(&self, faults: impl IntoIterator<Item = Fault>) {
@@ -196,9 +210,15 @@ impl World {
     }
 
     /// The number that a token has from now on.
-    pub fn keep(&self, token: Token, client: ClientNumber, user: Option<UserNumber>) -> TokenNumber {
+    pub fn keep(
+        &self,
+        token: Token,
+        client: ClientNumber,
+        user: Option<UserNumber>,
+        scope: Scope,
+    ) -> TokenNumber {
         let mut tokens = lock(&self.tokens);
-        tokens.all.push(Kept { token, client, user });
+        tokens.all.push(Kept { token, client, user, scope });
         number(tokens.all.len() - 1)
     }
 
@@ -213,6 +233,34 @@ impl World {
 
     pub fn note_revoked(&self, number: TokenNumber) {
         lock(&self.tokens).revoked.push(number);
+    }
+
+    /// Others shall look at this one again and again.
+    pub fn note_edited(&self, number: TokenNumber) {
+        let mut tokens = lock(&self.tokens);
+        tokens.edited.push_back(number);
+        if tokens.edited.len() > EDITED {
+            tokens.edited.pop_front();
+        }
+    }
+
+    pub fn edited_token(&self, which: usize) -> Option<Held> {
+        let tokens = lock(&self.tokens);
+        tokens.one_of(&tokens.edited, which)
+    }
+
+    pub fn note_frozen(&self, number: TokenNumber) {
+        lock(&self.tokens).frozen.push_back(number);
+    }
+
+    /// The one that has been frozen for the longest time, if there are several.
+    pub fn one_to_thaw(&self) -> Option<Held> {
+        let mut tokens = lock(&self.tokens);
+        if tokens.frozen.len() < FROZEN {
+            return None;
+        }
+        let number = tokens.frozen.pop_front()?;
+        Some(tokens.held(usize::try_from(number).expect("an index")))
     }
 
     pub fn note_limbo(&self, number: TokenNumber) {
@@ -254,9 +302,7 @@ impl World {
 
     pub fn disputed_token(&self, which: usize) -> Option<Held> {
         let tokens = lock(&self.tokens);
-        let count = tokens.disputed.len();
-        let number = *(count > 0).then(|| &tokens.disputed[which % count])?;
-        Some(tokens.held(usize::try_from(number).expect("an index")))
+        tokens.one_of(&tokens.disputed, which)
     }
 
     /// The newest tokens of a kind.
@@ -284,9 +330,14 @@ impl Registered {
 }
 
 impl Tokens {
+    fn one_of(&self, some: &VecDeque<TokenNumber>, which: usize) -> Option<Held> {
+        let number = some.get(which % some.len().max(1))?;
+        Some(self.held(usize::try_from(*number).expect("an index")))
+    }
+
     fn held(&self, index: usize) -> Held {
-        let Kept { token, client, user } = &self.all[index];
-        Held { number: number(index), token: token.clone(), client: *client, user: *user }
+        let Kept { token, client, user, scope } = &self.all[index];
+        Held { number: number(index), token: token.clone(), client: *client, user: *user, scope: *scope }
     }
 }
 

@@ -10,7 +10,7 @@ use super::redis::RedisPast;
 use super::tokens::{Ends, TokenPast, Tokens, tokens};
 use super::{Rule, Verdict};
 use crate::history::{
-    Answer, Asked, By, Change, ClientNumber, Event, History, Replica, Scope, SecretNumber, TokenNumber,
+    Answer, Asked, By, Change, ClientNumber, Edit, Event, History, Replica, Scope, SecretNumber, TokenNumber,
 };
 
 /// The whole past, to judge each answer by.
@@ -43,7 +43,7 @@ impl<'h> Judge<'h> {
         let span = Span::of(event);
         let finding = match &event.answer {
             Answer::Unavailable { retry_after } => {
-                if !self.disturbances.any(span) {
+                if !self.disturbances.any(span) && !self.is_of_a_frozen_grant(&event.asked, span) {
                     verdict.tally.unavailable_without_a_fault += 1;
                 }
                 found(!retry_after, Rule::UnavailableSaysWhen, "503 without Retry-After")
@@ -82,8 +82,15 @@ impl<'h> Judge<'h> {
                 introspection(past, self.clients.get(&past.client)?, span, answer)
             }
             Asked::Revoke { token, by, .. } => self.revocation(self.tokens.get(&token)?, by, span, answer),
+            Asked::Edit { token, edit } => edited(self.tokens.get(&token)?, edit, span, answer),
             Asked::Administer { .. } | Asked::Kill(_) => None,
         }
+    }
+
+    /// Who presents a refresh token of a frozen grant is told to come again.
+    fn is_of_a_frozen_grant(&self, asked: &Asked, span: Span) -> bool {
+        let Asked::Refresh { grant, .. } = asked else { return false };
+        self.tokens.get(grant).is_some_and(|grant| grant.edits.may_be_frozen(span))
     }
 
     /// A code may end before it is redeemed, as everything else may, and a login session while it begins.
@@ -147,8 +154,14 @@ impl<'h> Judge<'h> {
             verdict.tally.asked_of_the_dead += 1;
         } else if token.is_lost(span) {
             verdict.tally.asked_of_the_lost += 1;
-        } else if !token.may_be_gone(span) && !token.scopes(client, span).any(Scope::is_empty) {
+        } else if token.may_be_gone(span) {
+            // Nobody can tell.
+        } else if token.edits.is_frozen(span) {
+            verdict.tally.asked_of_the_frozen += 1;
+        } else if !token.may_be_barred(client, span) {
             verdict.tally.asked_of_the_living += 1;
+            let is_narrowed = token.edits.left(token.scope, span).iter().all(|left| *left != token.scope);
+            verdict.tally.asked_of_the_narrowed += usize::from(is_narrowed);
         }
     }
 
@@ -201,10 +214,9 @@ impl<'h> Judge<'h> {
             return false;
         }
         // A revocation that is not acknowledged yet reaches each replica at its own time.
-        let on_its_way = here != there && token.may_be_revoked(inactive);
-        let out_of_scope =
-            self.clients.get(&token.client).is_some_and(|c| token.scopes(c, inactive).any(Scope::is_empty));
-        !on_its_way && !out_of_scope
+        let on_its_way = here != there && token.may_be_ending(inactive);
+        let was_barred = self.clients.get(&token.client).is_some_and(|c| token.may_be_barred(c, inactive));
+        !on_its_way && !was_barred
     }
 }
 
@@ -246,16 +258,26 @@ fn introspection(token: &TokenPast, client: &ClientPast, span: Span, answer: &An
         Answer::Active(_) if token.is_expired(span) => {
             Some((Rule::TokensExpire, "active after its time".to_owned()))
         }
+        Answer::Active(_) if token.edits.is_frozen(span) => {
+            Some((Rule::FreezesHold, "active while it was frozen".to_owned()))
+        }
         Answer::Active(scope) => {
             let good = token.scopes(client, span).any(|possible| possible == *scope);
             found(!good, Rule::ScopeIsLive, format!("active for {scope}, which is not what it then had"))
         }
         Answer::Inactive => {
-            let allowed = token.may_be_gone(span) || token.scopes(client, span).any(Scope::is_empty);
+            let allowed = token.may_be_gone(span) || token.may_be_barred(client, span);
             found(!allowed, Rule::NothingIsLost, "inactive, and nobody had asked for its end")
         }
         other => refused(false, &format!("{other:?} to an introspection")),
     }
+}
+
+/// Who objects to an edit says that there is nothing to edit.
+fn edited(token: &TokenPast, edit: Edit, span: Span, answer: &Answer) -> Option<Finding> {
+    let objected = matches!(answer, Answer::Objected(_));
+    let may_object = || token.may_be_gone(span) || token.edits.may_object(edit, token.scope, span);
+    refused(!objected || may_object(), "an edit of a live grant that left something")
 }
 
 fn found(wrong: bool, rule: Rule, text: impl Into<String>) -> Option<Finding> {

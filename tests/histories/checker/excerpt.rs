@@ -19,7 +19,9 @@ pub fn excerpt(history: &History, violation: &Violation) -> String {
     let faults = history.faults.iter().filter(|fault| fault.end >= since);
     let mut lines: Vec<(Moment, String)> = faults.map(|fault| (fault.begin, fault_line(fault))).collect();
     let concerns = |other: &&Event| match other.asked {
-        Asked::Introspect { token, .. } | Asked::Revoke { token, .. } => tokens.contains(&token),
+        Asked::Introspect { token, .. } | Asked::Revoke { token, .. } | Asked::Edit { token, .. } => {
+            tokens.contains(&token)
+        }
         Asked::Administer { client, .. } => clients.contains(&client) && other.end >= since,
         Asked::Refresh { grant, .. } => tokens.contains(&grant),
         Asked::Kill(_) => other.end >= since,
@@ -44,7 +46,9 @@ pub fn excerpt(history: &History, violation: &Violation) -> String {
 /// Which tokens of which grant, which clients, and since when.
 fn concerned(history: &History, event: &Event) -> (BTreeSet<TokenNumber>, BTreeSet<ClientNumber>, Moment) {
     let token = match event.asked {
-        Asked::Introspect { token, .. } | Asked::Revoke { token, .. } => Some(token),
+        Asked::Introspect { token, .. } | Asked::Revoke { token, .. } | Asked::Edit { token, .. } => {
+            Some(token)
+        }
         Asked::Refresh { grant, .. } => Some(grant),
         _ => minted(event),
     };

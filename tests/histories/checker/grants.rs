@@ -20,7 +20,6 @@ struct Presented<'h> {
 pub struct Refreshed {
     /// The first token of its grant.
     pub grant: TokenNumber,
-    pub scope: Scope,
     /// From the first request that may have made it to the first answer that had it.
     pub minted: Span,
     /// Every request that made it or may have, however often: what is lost it makes again.
@@ -46,7 +45,7 @@ impl<'h> Grants<'h> {
         let mut found = HashMap::new();
         for (grant, requests) in &self.0 {
             for request in requests {
-                let Answer::Refreshed { token, scope, .. } = request.event.answer else { continue };
+                let Answer::Refreshed { token, .. } = request.event.answer else { continue };
                 found.entry(token).or_insert_with(|| {
                     let same = requests.iter().filter(|other| other.refresh == request.refresh);
                     let rewrites: Vec<_> =
@@ -54,7 +53,7 @@ impl<'h> Grants<'h> {
                     let begin = rewrites.iter().map(|rewrite| rewrite.span.begin).min();
                     // The events are in the order of their ends, so this is the first that had the token.
                     let minted = Span { begin: begin.unwrap_or(request.event.begin), end: request.event.end };
-                    Refreshed { grant: *grant, scope, minted, rewrites }
+                    Refreshed { grant: *grant, minted, rewrites }
                 });
             }
         }
@@ -124,6 +123,7 @@ pub fn refresh(
     span: Span,
     answer: &Answer,
 ) -> Option<(Rule, String)> {
+    let left = || grant.edits.left(grant.scope, span);
     match answer {
         Answer::Refreshed { .. } if grant.is_gone(span) => {
             Some((Rule::AcknowledgedMeansGone, "refreshed after its acknowledged end".to_owned()))
@@ -131,7 +131,13 @@ pub fn refresh(
         Answer::Refreshed { .. } if grant.is_lost(span) => {
             Some((Rule::LostIsInactive, "refreshed, though Redis had lost it".to_owned()))
         }
-        Answer::Refreshed { scope, .. } if *scope != grant.scope => {
+        Answer::Refreshed { .. } if grant.is_expired(span) => {
+            Some((Rule::TokensExpire, "refreshed after its time".to_owned()))
+        }
+        Answer::Refreshed { .. } if grant.edits.is_frozen(span) => {
+            Some((Rule::FreezesHold, "refreshed while it was frozen".to_owned()))
+        }
+        Answer::Refreshed { scope, .. } if !left().contains(scope) => {
             Some((Rule::ScopeIsLive, format!("refreshed for {scope}, which was not granted")))
         }
         Answer::Refreshed { .. } => {
@@ -145,6 +151,11 @@ pub fn refresh(
             (!allowed).then(|| {
                 (Rule::RefusalsHaveReasons, "an honest client lost its grant for nothing".to_owned())
             })
+        }
+        Answer::Refused { status: 400, error }
+            if error == "invalid_scope" && left().into_iter().any(Scope::is_empty) =>
+        {
+            None
         }
         other => Some((Rule::RefusalsHaveReasons, format!("{other:?} to a refresh"))),
     }

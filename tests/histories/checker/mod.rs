@@ -20,6 +20,7 @@
 //! | [`clients`] | what a client may be allowed, when it was killed |
 //! | [`kills`] | when everything of a user, of a login session, of everybody was killed |
 //! | [`grants`] | which tokens a refresh token gave, and what it may be answered |
+//! | [`edits`] | what a grant was restricted to |
 //! | [`redis`] | whether Redis may have a token |
 //! | [`tokens`] | whether a token may be alive |
 //! | [`answers`] | whether an answer is allowed |
@@ -28,6 +29,7 @@
 mod answers;
 mod clients;
 mod disturbances;
+mod edits;
 mod excerpt;
 mod grants;
 mod kills;
@@ -37,6 +39,8 @@ mod register;
 mod story;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_edits;
 #[cfg(test)]
 mod tests_of_grants;
 mod tokens;
@@ -62,7 +66,9 @@ pub enum Rule {
     NothingComesBack,
     /// Active, though Redis had lost it.
     LostIsInactive,
-    /// Active after its time.
+    /// Active or refreshed, and frozen.
+    FreezesHold,
+    /// Active after its time, or after the end that it was shortened to.
     TokensExpire,
     /// 400, 401, or a command that failed, without a reason.
     RefusalsHaveReasons,
@@ -112,7 +118,12 @@ pub struct Tally {
     pub asked_of_the_living: usize,
     /// Introspections of tokens that Redis had lost for sure.
     pub asked_of_the_lost: usize,
+    /// Introspections of tokens that had to be inactive because they were frozen.
+    pub asked_of_the_frozen: usize,
+    /// Introspections of tokens that had to be active for less than they were given for.
+    pub asked_of_the_narrowed: usize,
     pub revoked: usize,
+    pub edited: usize,
     pub administered: usize,
     /// Everything of a user, of a login session, of everybody.
     pub killed: usize,
@@ -163,6 +174,7 @@ impl Tally {
             (Asked::Mint { .. }, Answer::Minted { .. }) => self.minted += 1,
             (Asked::Authorize { .. }, Answer::Minted { .. }) => self.authorized += 1,
             (Asked::Refresh { .. }, Answer::Refreshed { .. }) => self.refreshed += 1,
+            (Asked::Edit { .. }, Answer::Done) => self.edited += 1,
             (Asked::Kill(_), Answer::Done) => self.killed += 1,
             (Asked::Introspect { .. }, Answer::Active(_) | Answer::Inactive) => self.introspected += 1,
             (Asked::Revoke { .. }, Answer::Done) => self.revoked += 1,

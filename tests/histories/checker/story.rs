@@ -2,8 +2,8 @@
 
 use super::{Rule, judge};
 use crate::history::{
-    Answer, Asked, By, Change, Event, Fault, FaultKind, History, KillSet, Moment, RefreshNumber, Replica,
-    Scope, SessionNumber, Setup, TokenNumber, UserNumber,
+    Answer, Asked, By, Change, Edit, Event, Fault, FaultKind, History, KillSet, Moment, RefreshNumber,
+    Replica, Scope, SessionNumber, Setup, TokenNumber, UserNumber,
 };
 
 /// A history in the making. Client 0 is there from the beginning, may do everything, and has secret 0.
@@ -83,6 +83,10 @@ impl Story {
 
     pub fn kill(self, set: KillSet, answer: Answer, time: Time) -> Self {
         self.event(Asked::Kill(set), answer, time)
+    }
+
+    pub fn edit(self, token: TokenNumber, edit: Edit, answer: Answer, time: Time) -> Self {
+        self.event(Asked::Edit { token, edit }, answer, time)
     }
 
     pub fn introspect(self, token: TokenNumber, replica: Replica, answer: Answer, time: Time) -> Self {

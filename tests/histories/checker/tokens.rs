@@ -1,9 +1,11 @@
 //! Whether a token may be alive.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::clients::{ClientPast, Clients};
 use super::disturbances::{Disturbances, Span};
+use super::edits::{Edits, edits};
 use super::grants::{Grants, Refreshed, Replay};
 use super::kills::Kills;
 use super::redis::{Fate, Fates, RedisPast, Rewrite};
@@ -20,6 +22,8 @@ pub struct TokenPast {
     pub scope: Scope,
     expires_in: Moment,
     pub fates: Fates,
+    /// What its grant was restricted to.
+    pub edits: Rc<Edits>,
     /// When it was, or may have been, made again.
     rewrites: Vec<Rewrite>,
     /// When somebody asked for its end, who may.
@@ -50,12 +54,17 @@ pub fn tokens(
     let refreshed = ends.grants.refreshed(disturbances);
     // All tokens of a grant end as one.
     let first = |token| refreshed.get(&token).map_or(token, |refreshed| refreshed.grant);
+    for (token, edits) in edits(history, disturbances, first) {
+        if let Some(past) = tokens.get_mut(&token) {
+            past.edits = edits;
+        }
+    }
     note_ends(history, ends.grants, &mut tokens, first);
-    for (token, Refreshed { grant, scope, minted, rewrites }) in refreshed {
+    for (token, Refreshed { grant, minted, rewrites }) in refreshed {
         let Some(grant) = tokens.get(&grant) else { continue };
         let fates = redis.fates(minted, &rewrites);
         // Its time is that of the first one: they live for longer than any run.
-        let past = TokenPast { minted, scope, fates, rewrites, ..grant.clone() };
+        let past = TokenPast { minted, fates, rewrites, ..grant.clone() };
         tokens.insert(token, past);
     }
     tokens
@@ -74,6 +83,7 @@ fn first_tokens(history: &History, ends: &Ends<'_>, redis: &RedisPast) -> Tokens
             scope: *scope,
             expires_in: Moment::from(*expires_in) * 1_000_000,
             fates: redis.fates(minted, &[]),
+            edits: Edits::none(),
             rewrites: Vec::new(),
             attempts: Vec::new(),
             gone: None,
@@ -188,11 +198,21 @@ impl TokenPast {
     }
 
     pub fn is_expired(&self, span: Span) -> bool {
-        span.begin > self.minted.end + self.expires_in + BLUR
+        span.begin > self.minted.end + self.expires_in + BLUR || self.edits.has_ended(span)
     }
 
     fn may_be_expired(&self, span: Span) -> bool {
-        span.end + BLUR > self.minted.begin + self.expires_in
+        span.end + BLUR > self.minted.begin + self.expires_in || self.edits.may_have_ended(span)
+    }
+
+    /// Whether an unacknowledged end may be known to one server and not yet to another.
+    pub fn may_be_ending(&self, span: Span) -> bool {
+        self.may_be_revoked(span) || self.edits.may_have_ended(span)
+    }
+
+    /// Whether it may allow nothing, though nobody asked for its end.
+    pub fn may_be_barred(&self, client: &ClientPast, span: Span) -> bool {
+        self.edits.may_be_frozen(span) || self.scopes(client, span).any(Scope::is_empty)
     }
 
     /// Whether it may be no more.
@@ -202,6 +222,10 @@ impl TokenPast {
 
     /// What it may be good for, its client being what it is in this span.
     pub fn scopes<'a>(&'a self, client: &'a ClientPast, span: Span) -> impl Iterator<Item = Scope> + 'a {
-        client.scope.possible(span).map(|scope| scope.and(self.scope))
+        let left = self.edits.left(self.scope, span);
+        client
+            .scope
+            .possible(span)
+            .flat_map(move |scope| left.clone().into_iter().map(move |left| left.and(scope)))
     }
 }
