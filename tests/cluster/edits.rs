@@ -154,6 +154,22 @@ fn restrictions_are_known_to_replicas_that_were_killed_or_start_later() {
 }
 
 #[test]
+fn the_embedded_default_keeps_restrictions_when_it_is_killed() {
+    let scene = Scene::of(Plan::embedded().lease("2s"));
+    let edited = Edited::of(&scene);
+    for _ in 0..2 {
+        scene.replica(0).kill();
+        scene.replica(0).restart();
+        edited.hold(&scene);
+    }
+    // With nobody running a command edits all the same, once the lease of the dead one is over.
+    scene.replica(0).kill();
+    edit(&scene.deployment, &edited.frozen, &["thaw"]);
+    scene.replica(0).restart();
+    scene.everywhere(&edited.frozen, Said::Active);
+}
+
+#[test]
 fn a_replica_that_was_frozen_past_its_lease_answers_nothing_from_before_an_edit() {
     let scene = Scene::of(Plan::scaled(2).lease("2s"));
     for edits in [&["freeze"][..], &["narrow", "--scope", "notes:read"]] {

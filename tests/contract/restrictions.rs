@@ -1,19 +1,23 @@
 //! What live grants are restricted to: kept beside the feed, the strictest of all that was recorded, until the end of
 //! the grant.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use symbolon::changes::{
-    Bonds, Change, Edit, Entry, FeedStore as _, History as _, KillScope, Recorder as _, Restrictions,
+    Bonds, Change, Edit, Entry, FeedStore as _, History as _, KillScope, Published, Recorder as _, Replica,
+    ReplicaParts, Restrictions, WitnessPassed,
 };
 use symbolon::domain::clock::{Clock as _, Timestamp};
+use symbolon::domain::entropy::SystemEntropy;
 use symbolon::domain::identifier::GrantId;
 use symbolon::domain::position::ChangeNumber;
 use symbolon::domain::scope::Scope;
 
 use crate::cases;
 use crate::databases::{
-    Follower, Kind, LONGEST, Sql, client, entry, killed, record, record_all, revoke_some, revoked_until,
+    Follower, Kind, LEASE, LONGEST, Sql, client, entry, keys, killed, record, record_all, revoke_some,
+    revoked_until,
 };
 use crate::stores::new_id;
 
@@ -24,6 +28,7 @@ cases!(Kind: postgres = Postgres, sqlite = Sqlite => {
     what_was_taken_back_restricts_nothing,
     an_edit_asked_for_again_is_another_change,
     restrictions_are_kept_until_the_grant_ends_and_then_forgotten,
+    a_replica_that_runs_on_forgets_a_grant_after_its_end_too,
     a_grant_whose_end_is_not_known_is_remembered_for_the_longest_lifetime,
     restrictions_outlive_the_rows_that_made_them,
     what_bears_on_a_few_grants_is_loaded_without_the_revocations_of_others,
@@ -124,6 +129,38 @@ async fn restrictions_are_kept_until_the_grant_ends_and_then_forgotten(kind: Kin
     sql.clock.advance(3 * DAY);
     assert_eq!(sql.feed().purge(DAY).await, Ok(1));
     assert_eq!(sql.feed().purge(DAY).await, Ok(0));
+}
+
+async fn a_replica_that_runs_on_forgets_a_grant_after_its_end_too(kind: Kind) {
+    let sql = Sql::fresh(kind).await;
+    let (store, published) = (Arc::new(sql.feed()), Arc::new(Published::default()));
+    let mut replica = Replica::new(ReplicaParts {
+        store: Arc::clone(&store) as _,
+        replicas: store,
+        published: Arc::clone(&published),
+        clock: sql.clock.clone(),
+        entropy: Arc::new(SystemEntropy),
+        keys: keys(0),
+        witness: WitnessPassed::default(),
+        name: "a".to_owned(),
+        lease: LEASE,
+        memory: DAY,
+    });
+    replica.join().await.unwrap();
+    let (brief, long) = (new_id(), new_id());
+    for (grant, after) in [(brief, DAY), (long, 2 * DAY)] {
+        record(&sql.feed(), edited(grant, Edit::Freeze, Some(sql.clock.now() + after))).await;
+    }
+    assert!(replica.renew().await.unwrap());
+    let mut knows_after = |pause| {
+        sql.clock.advance(pause);
+        let _set_back = replica.prune();
+        let known = published.newest().unwrap();
+        [brief, long].map(|grant| known.restricted.of(&grant).is_some())
+    };
+    assert_eq!(knows_after(DAY), [true, true], "a grant lives up to its end");
+    assert_eq!(knows_after(Duration::from_secs(61)), [false, true]);
+    assert_eq!(knows_after(DAY), [false, false]);
 }
 
 async fn a_grant_whose_end_is_not_known_is_remembered_for_the_longest_lifetime(kind: Kind) {
