@@ -5,10 +5,12 @@
 
 pub mod clients;
 pub mod edits;
+pub mod findings;
 pub mod killing;
 pub mod reach;
 pub mod resource_servers;
 pub mod roles;
+pub mod search;
 pub mod sets;
 pub mod tokens;
 pub mod users;

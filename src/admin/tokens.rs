@@ -1,85 +1,12 @@
-//! Tokens, as an admin on call meets them: find out whose it is, and kill it.
+//! Why tokens, and login sessions, are dead.
 
-use super::{Admin, AdminError};
-use crate::changes::{Bonds, FeedStore};
+use crate::changes::Bonds;
 use crate::directory::Snapshot;
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::GrantId;
-use crate::domain::token::{TokenKind, TokenPart, TokenString};
+use crate::domain::token::{TokenKind, TokenString};
 use crate::grants::login_session::LoginSessionRecord;
-use crate::grants::{Code, CodeState, EncodedRecord, GrantRecord};
-
-/// What is known of a grant, for people. Holds no secret.
-#[derive(Debug)]
-pub struct Inspection {
-    pub grant_id: GrantId,
-    /// What the grant store has.
-    pub record: Option<GrantRecord>,
-    /// The same, where the id is one of a login session.
-    pub session: Option<LoginSessionRecord>,
-    /// Why no token of the grant is active anywhere; `None` when it lives.
-    pub dead_because: Option<&'static str>,
-    /// Why the given token is not active at the resource server asked about; `None` when it is,
-    /// or none was asked about.
-    pub inactive_there_because: Option<&'static str>,
-}
-
-impl Admin {
-    /// Finds out about a grant, from `stored`: what the grant store has under its id.
-    /// `at` names a resource server to answer for.
-    ///
-    /// # Errors
-    /// When SQL fails, a record is not understood, or there is no such resource server.
-    pub async fn inspect(
-        &self,
-        part: &TokenPart,
-        stored: Option<EncodedRecord>,
-        at: Option<&str>,
-    ) -> Result<Inspection, AdminError> {
-        let caller = match at {
-            Some(which) => Some(self.resource_server(which).await?),
-            None => None,
-        };
-        let known = self.feed.load().await?;
-        let now = self.clock.now();
-        let grant_id = part.grant_id();
-        let session = stored.as_ref().and_then(|stored| LoginSessionRecord::decode(stored).ok());
-        if let Some(session) = session {
-            let dead_because = session_dead_because(&known, now, grant_id, &session);
-            let inactive_there_because = caller.map(|_| "a login session is no access token");
-            let session = Some(session);
-            return Ok(Inspection { grant_id, record: None, session, dead_because, inactive_there_because });
-        }
-        let record = stored.map(|stored| stored.decode()).transpose()?;
-        let token = match part {
-            TokenPart::Whole(token) => Some(token),
-            TokenPart::Prefix(..) | TokenPart::GrantId(_) => None,
-        };
-        let dead_because = dead_because(&known, now, grant_id, record.as_ref(), token);
-        let inactive_there_because = caller.as_ref().and_then(|caller| {
-            let record = record.as_ref().filter(|_| dead_because.is_none());
-            let Some(record) = record else { return dead_because };
-            let access_token = token.and_then(|token| record.access_token(&token.digest()));
-            let (scope, audience) = access_token.map_or((&record.scope, record.audience.as_slice()), |own| {
-                (record.scope_of(own), record.audience_of(own))
-            });
-            if !caller.enabled {
-                Some("the resource server is disabled")
-            } else if !audience.contains(&caller.id) {
-                Some("the token is not meant for this resource server: it is not in its audience")
-            } else if !known
-                .view
-                .find_client(record.client.as_str())
-                .is_some_and(|client| scope.intersection(&client.scope).intersects(&caller.scope))
-            {
-                Some("no scope of the token that its client may still use belongs to this resource server")
-            } else {
-                None
-            }
-        });
-        Ok(Inspection { grant_id, record, session: None, dead_because, inactive_there_because })
-    }
-}
+use crate::grants::{Code, CodeState, GrantRecord};
 
 /// Why a login session is over; `None` when it lives.
 pub(super) fn session_dead_because(
@@ -117,16 +44,26 @@ pub(super) fn dead_because(
             "everything of its client, its user, its login session, or of everybody, was revoked after it was issued",
         );
     }
-    match known.view.find_client(record.client.as_str()) {
-        None => return Some("its client is deleted"),
-        Some(client) if !client.enabled => return Some("its client is disabled"),
-        Some(_) => {}
+    if let Some(why) = client_dead_because(known, record) {
+        return Some(why);
     }
     token.and_then(|token| token_dead_because(record, token, now))
 }
 
+pub(super) fn client_dead_because(known: &Snapshot, record: &GrantRecord) -> Option<&'static str> {
+    match known.view.find_client(record.client.as_str()) {
+        None => Some("its client is deleted"),
+        Some(client) if !client.enabled => Some("its client is disabled"),
+        Some(_) => None,
+    }
+}
+
 /// The same of one token of a grant that lives.
-fn token_dead_because(record: &GrantRecord, token: &TokenString, now: Timestamp) -> Option<&'static str> {
+pub(super) fn token_dead_because(
+    record: &GrantRecord,
+    token: &TokenString,
+    now: Timestamp,
+) -> Option<&'static str> {
     let user = record.user.as_ref();
     match token.kind() {
         TokenKind::Refresh => match user.and_then(|user| user.refresh.as_ref()) {

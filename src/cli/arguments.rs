@@ -2,6 +2,7 @@
 
 mod backup;
 mod edits;
+mod finding;
 mod people;
 mod revoking;
 
@@ -14,6 +15,7 @@ use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcom
 
 pub use self::backup::{Recover, RestoreBackup, TakeBackup};
 pub use self::edits::{EditCommand, EditedTokens};
+pub use self::finding::{InspectToken, ListTokens, Moment};
 pub use self::people::{CreateUser, ListUsers, RoleCommand, SetPassword, UserCommand};
 pub use self::revoking::{RevokeEverything, RevokeTokens};
 use crate::config::{Flags, SETTINGS, Setting};
@@ -283,19 +285,12 @@ pub struct UpdateResourceServer {
 pub enum TokenCommand {
     /// Show whose a token is, and whether it lives
     Inspect(InspectToken),
+    /// List what was given by a user, to a client, in a login session, or in a time
+    List(ListTokens),
     /// Revoke tokens and their whole grants, everywhere
     Revoke(RevokeTokens),
     #[command(flatten)]
     Edit(EditCommand),
-}
-
-#[derive(Args)]
-pub struct InspectToken {
-    /// A token, its first 21 characters or more, or a grant id; - reads it from standard input
-    pub part: String,
-    /// Say why this resource server sees it inactive
-    #[arg(long = "as", value_name = "RESOURCE-SERVER")]
-    pub at: Option<String>,
 }
 
 #[derive(Clone, Args)]

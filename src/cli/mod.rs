@@ -8,6 +8,8 @@ mod clients;
 mod context;
 mod edit;
 mod healthcheck;
+mod inspect;
+mod list_tokens;
 mod maintenance;
 mod output;
 mod resource_servers;

@@ -27,7 +27,11 @@ impl Output {
         written.map_err(|error| CliError::Failed(format!("standard output cannot be written: {error}")))
     }
 
-    /// Words that no document has.
+    pub const fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Words that no document has, or a line of a result that comes in parts.
     ///
     /// # Errors
     /// When they cannot be written.
@@ -48,10 +52,6 @@ impl Output {
         if !self.json {
             writeln!(std::io::stderr(), "{text}").ok();
         }
-    }
-
-    pub const fn is_json(&self) -> bool {
-        self.json
     }
 
     /// How far it is, in place of what this said before; for people at a terminal only.

@@ -41,6 +41,9 @@ use crate::domain::position::ChangeNumber;
 use crate::domain::scope::Scope;
 use crate::domain::token::{SALT_BYTES, TokenDigest};
 
+/// Versions of grants count up from 1; kinds of records that are no grants stand far from them.
+const FIRST_OTHER_KIND: u8 = 0x51;
+
 /// How many access tokens a grant keeps.
 pub const MAX_ACCESS_TOKENS: usize = 8;
 
@@ -173,6 +176,11 @@ impl EncodedRecord {
 
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Whether it is of another kind than a grant's.
+    pub fn is_no_grant(&self) -> bool {
+        self.0.first().is_some_and(|kind| *kind >= FIRST_OTHER_KIND)
     }
 
     /// # Errors

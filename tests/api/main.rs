@@ -14,6 +14,7 @@ mod clients;
 mod config;
 mod configuration_page;
 mod edits;
+mod finding;
 mod healthcheck;
 mod help;
 mod leak_response;
