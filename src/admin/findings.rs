@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::tokens::{client_dead_because, dead_because, session_dead_because, token_dead_because};
 use super::{Admin, AdminError};
 use crate::changes::{Bonds, Restrictions};
+use crate::directory::introspected::{self, LastIntrospected};
 use crate::directory::{Client, ResourceServer, Snapshot, UserFacts, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::{ClientId, GrantId, ResourceServerId, UserId};
@@ -28,10 +29,12 @@ pub struct Finding {
     pub dead_because: Option<&'static str>,
     pub client: Option<Arc<Client>>,
     pub user: Option<UserFacts>,
-    /// Those of the grant's audience that there are.
+    /// Those that are named here and that there are.
     pub resource_servers: Vec<Arc<ResourceServer>>,
     /// What of its scope the user lacks the permission for today.
     pub lacking: Scope,
+    /// Where one of its access tokens was last active, as far as that was noted.
+    pub last_introspected: Option<LastIntrospected>,
     /// How the resource server that was asked about sees it.
     pub there: Option<There>,
     pub now: Timestamp,
@@ -50,7 +53,7 @@ impl Finding {
         self.restrictions.is_frozen()
     }
 
-    /// One of the audience, if there is such a one.
+    /// One that is named here, if there is such a one.
     pub fn resource_server(&self, id: &ResourceServerId) -> Option<&ResourceServer> {
         self.resource_servers.iter().find(|server| server.id == *id).map(Arc::as_ref)
     }
@@ -100,6 +103,8 @@ impl Admin {
             Some(id) => self.user_facts(id.clone()).await?,
             None => None,
         };
+        let seen = self.database.read(move |conn| Box::pin(introspected::of(conn, grant_id)));
+        let last_introspected = seen.await?;
         let facts = Facts { known: &known, now: self.clock.now(), user: user.as_ref(), part };
         let dead_because = match (&record, &session) {
             (None, Some(session)) => session_dead_because(&known, facts.now, grant_id, session),
@@ -115,7 +120,9 @@ impl Admin {
         });
         let client = record.as_ref().and_then(|record| known.view.find_client(record.client.as_str()));
         let audience = record.iter().flat_map(|record| &record.audience);
-        let servers = audience.filter_map(|id| known.view.find_resource_server(id.as_str()).cloned());
+        let seen_at = last_introspected.iter().map(|last| &last.server);
+        let known_as = |id: &ResourceServerId| known.view.find_resource_server(id.as_str()).cloned();
+        let servers = audience.chain(seen_at).filter_map(known_as);
         Ok(Finding {
             grant_id,
             restrictions: known.restricted.of(&grant_id).cloned().unwrap_or_default(),
@@ -123,6 +130,7 @@ impl Admin {
             client: client.cloned(),
             resource_servers: servers.collect(),
             lacking,
+            last_introspected,
             there,
             now: facts.now,
             record,

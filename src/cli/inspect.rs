@@ -86,6 +86,10 @@ fn describe_grant(rows: &mut Vec<Row>, finding: &Finding, record: &GrantRecord) 
         rows.extend(user.refresh.as_ref().map(|chain| ("refresh token", refresh_in_words(chain))));
     }
     rows.extend(finding.access_tokens().map(|token| ("access token", token_in_words(finding, token))));
+    if let Some(last) = &finding.last_introspected {
+        let server = servers(finding, std::slice::from_ref(&last.server));
+        rows.push(("last active", format!("{} at {server}", rfc3339(last.at))));
+    }
     if let Some(id) = record.session() {
         let session = finding.session.as_ref().map(|session| format!(", {}", session_in_words(session)));
         rows.push(("login session", format!("{id}{}", session.unwrap_or_default())));
@@ -203,6 +207,14 @@ pub fn grant_document(finding: &Finding, record: &GrantRecord) -> Value {
         "shortened_to": held.ends_at.map(Timestamp::unix_seconds),
         "code": code,
         "refresh_token": refresh,
+        "last_introspected": finding.last_introspected.as_ref().map(|last| {
+            let name = finding.resource_server(&last.server).map(|server| &server.name);
+            json!({
+                "at": last.at.unix_seconds(),
+                "resource_server_id": last.server.as_str(),
+                "resource_server_name": name,
+            })
+        }),
         "access_tokens": finding.access_tokens().map(|token| token_document(finding, record, token)).collect::<Vec<_>>(),
     })
 }

@@ -9,6 +9,7 @@
 pub mod clients;
 pub mod consents;
 pub mod credentials;
+pub mod introspected;
 pub mod resource_servers;
 pub mod roles;
 pub mod scope_descriptions;

@@ -120,6 +120,9 @@ impl AuthorizationServer {
         let record = record.decode()?;
         for _ in 0..ATTEMPTS {
             if let Some(answer) = self.judge_now(credentials, &token, &record)? {
+                if answer.is_active() {
+                    self.sightings.note(token.grant_id(), &credentials.id, now, record.expires_at);
+                }
                 return Ok(answer);
             }
             if let Some(subject) = record.subject() {

@@ -11,6 +11,7 @@ pub mod grant_types;
 pub mod introspect;
 pub mod metadata;
 pub mod revoke;
+pub mod sightings;
 mod target;
 pub mod token;
 
@@ -21,6 +22,7 @@ pub use self::client_authentication::PresentedCredentials;
 pub use self::error::{OAuthError, Unavailable};
 pub use self::introspect::Introspection;
 pub use self::metadata::Metadata;
+use self::sightings::Sightings;
 pub use self::token::{IssuedToken, PresentedGrant, Redemption, TokenRequest};
 pub use crate::directory::GrantType;
 use crate::directory::{ChangeFeed, Users};
@@ -51,20 +53,22 @@ pub struct AuthorizationServer {
     keys: Arc<TokenKeys>,
     entropy: Arc<dyn Entropy>,
     users: Users,
+    sightings: Arc<Sightings>,
     settings: Arc<Settings>,
 }
 
 impl AuthorizationServer {
-    /// `grants` is the worker's own store; the rest is shared by all workers.
+    /// `grants` and `sightings` are the worker's own; the rest is shared by all workers.
     pub fn new(
         feed: ChangeFeed,
         grants: Arc<dyn GrantStore>,
         keys: Arc<TokenKeys>,
         entropy: Arc<dyn Entropy>,
         users: Users,
+        sightings: Arc<Sightings>,
         settings: Arc<Settings>,
     ) -> Self {
-        Self { feed, grants, keys, entropy, users, settings }
+        Self { feed, grants, keys, entropy, users, sightings, settings }
     }
 
     /// A new grant as it is kept: with all that is known of it, once every replica reads that.

@@ -191,6 +191,18 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    /// Where grants were last introspected with success.
+    introspected (grant_id) {
+        grant_id -> Text,
+        resource_server_id -> Text,
+        /// Unix seconds.
+        at -> BigInt,
+        /// The grant's own end, in Unix seconds.
+        ends_at -> BigInt,
+    }
+}
+
 // The embedded grant store is a SQLite file of its own.
 
 diesel::table! {

@@ -9,6 +9,7 @@ mod people;
 pub mod quickstart;
 mod replica;
 mod serve;
+mod sightings;
 mod stores;
 
 pub use self::limits::leave_no_core;

@@ -110,7 +110,7 @@ impl TaskWatch {
         (Self { runtime, ended }, told)
     }
 
-    fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+    pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let task = self.runtime.spawn(task);
         let ended = self.ended.clone();
         self.runtime.spawn(async move {

@@ -14,6 +14,7 @@ use super::observed::ObservedGrants;
 use super::people;
 use super::quickstart::{self, Demo};
 use super::replica::{ReplicaFeed, TaskWatch, wait_for_schema};
+use super::sightings::{self, AllSightings};
 use super::stores::{self, GrantBackend, Stores};
 use crate::config::{Config, ConfigError};
 use crate::directory::{ChangeFeed, GrantType, Users};
@@ -162,6 +163,7 @@ async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce<'_>
     let shared = Arc::new(shared.map_err(other)?);
     let login = Arc::new(people::login(&config, &stores, &keys)?);
     let demo_page = demo.as_ref().map(|demo| Arc::new(demo.page()));
+    let all_sightings = AllSightings::default();
     let workers = Workers {
         stores: stores.clone(),
         feed,
@@ -170,6 +172,7 @@ async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce<'_>
         demo: demo_page,
         admission,
         links,
+        sightings: Arc::clone(&all_sightings),
         shared: Arc::clone(&shared),
     };
     let tls = stores::tls(&config)?.map(|(tls, reload)| {
@@ -209,6 +212,9 @@ async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce<'_>
             let alone = config.database_url.is_none();
             let (watch, mut ended) = TaskWatch::new(sql.handle().clone());
             let handle = replica.start(&config, &stores, alone, &watch);
+            let (database, clock) = (stores.database.clone(), Arc::clone(&stores.clock));
+            let left_out = shared.metrics.introspections_not_noted.clone();
+            watch.spawn("the keeper of sightings", sightings::keep(all_sightings, database, clock, left_out));
             let announce = || announce(&config, demo.as_ref());
             let died = tokio::select! {
                 () = serve_until_stopped(&config, &shared, &mut stop, announce, &main_handle) => None,
@@ -277,6 +283,7 @@ struct Workers {
     demo: Option<Arc<pages::Demo>>,
     admission: Arc<FeedAdmission>,
     links: Arc<Mutex<Vec<Weak<Link>>>>,
+    sightings: AllSightings,
     shared: Arc<SharedState>,
 }
 
@@ -306,6 +313,7 @@ impl Workers {
                 Arc::clone(&self.keys),
                 Arc::clone(&self.stores.entropy),
                 users.clone(),
+                sightings::add(&self.sightings),
                 Arc::new(settings),
             );
             let (database, login) = (self.stores.database.clone(), Arc::clone(&self.login));

@@ -56,6 +56,8 @@ pub struct Metrics {
     request_seconds: ShardedHistograms,
     pub tokens_issued: Outcomes,
     pub introspections: Outcomes,
+    /// Where a token was seen is told to admins, as far as it was noted.
+    pub introspections_not_noted: IntCounter,
     pub revocations: Outcomes,
     pub acknowledgement_seconds: Histogram,
     store_seconds: ShardedHistograms,
@@ -142,6 +144,10 @@ impl Metrics {
                 "result",
                 &["active", "inactive", "refused", "unavailable"],
             )?,
+            introspections_not_noted: make.add(IntCounter::new(
+                "symbolon_introspections_not_noted_total",
+                "Active answers of which an admin will not see when and where: too many at once, or SQL was away.",
+            ))?,
             revocations: make.outcomes(
                 "symbolon_revocations_total",
                 "Revocations answered: acknowledged, nothing_to_revoke, refused or unavailable.",

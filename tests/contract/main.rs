@@ -9,6 +9,7 @@
 //! | failures to log in | Redis, SQLite | [`throttle`] |
 //! | witness | Redis, SQLite | [`witness`] |
 //! | change feed | PostgreSQL, SQLite | [`feed_recording`], [`feed_loading`], [`feed_leases`], [`feed_history`], [`restrictions`], [`feed_waking`], [`feed_faults`] |
+//! | last introspected | PostgreSQL, SQLite | [`introspected`] |
 //! | schema | PostgreSQL, SQLite | [`migrations`] |
 //! | directory | PostgreSQL, SQLite | [`directory`], [`directory_view`], [`people`], [`consents`] |
 
@@ -38,6 +39,7 @@ mod feed_loading;
 mod feed_recording;
 mod feed_waking;
 mod grants;
+mod introspected;
 mod login;
 mod login_sessions;
 mod migrations;

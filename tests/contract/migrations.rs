@@ -174,6 +174,7 @@ async fn every_column_can_be_read_and_holds_what_was_written(kind: Kind) {
     assert_eq!(rows!(sql.database, user_roles, (String, String)), []);
     assert_eq!(rows!(sql.database, user_permissions, (String, String)), []);
     assert_eq!(rows!(sql.database, consents, (String, String, String, i64)), []);
+    assert_eq!(rows!(sql.database, introspected, (String, String, i64, i64)), []);
     let rows: Vec<Directory> = rows!(sql.database, resource_servers, Directory);
     assert!(rows.iter().any(|row| row.4 && row.7.is_some() && row.8.is_some()));
 }

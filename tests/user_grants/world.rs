@@ -293,6 +293,7 @@ impl World {
             Arc::clone(keys),
             Arc::new(SystemEntropy),
             users,
+            Arc::default(),
             Arc::new(settings),
         );
         eventually("the replica has joined", async || feed.current().is_ok()).await;

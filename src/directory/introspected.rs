@@ -1,0 +1,106 @@
+//! Where grants were last introspected with success: rows that replicas write together every few seconds. Nothing rests
+//! on them.
+
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Text};
+use diesel_async::RunQueryDsl;
+
+use crate::domain::clock::Timestamp;
+use crate::domain::identifier::{GrantId, ResourceServerId};
+use crate::sql::schema::introspected;
+use crate::sql::{Connection, SqlError, on};
+
+/// When a grant was introspected last, and by which resource server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastIntrospected {
+    pub server: ResourceServerId,
+    pub at: Timestamp,
+}
+
+/// One row to write.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sighting {
+    pub grant: GrantId,
+    pub server: String,
+    pub at: Timestamp,
+    /// The grant's own end: some time after it nobody asks any more.
+    pub ends_at: Timestamp,
+}
+
+/// The newest stands, whoever writes last.
+const NEWEST: &str = " ON CONFLICT (grant_id) DO UPDATE \
+    SET resource_server_id = excluded.resource_server_id, at = excluded.at, ends_at = excluded.ends_at \
+    WHERE introspected.at < excluded.at";
+
+/// Writes sightings. In the order of their grants, so that two replicas never wait for each other in a circle.
+///
+/// # Errors
+/// When SQL fails.
+pub async fn note(conn: &mut Connection, mut sightings: Vec<Sighting>) -> Result<(), SqlError> {
+    sightings.sort_unstable();
+    match conn {
+        Connection::Sqlite(c) => {
+            for sighting in sightings {
+                let insert = "INSERT INTO introspected (grant_id, resource_server_id, at, ends_at) VALUES (?, ?, ?, ?)";
+                diesel::sql_query(format!("{insert}{NEWEST}"))
+                    .bind::<Text, _>(sighting.grant.to_string())
+                    .bind::<Text, _>(sighting.server)
+                    .bind::<BigInt, _>(sighting.at.unix_seconds())
+                    .bind::<BigInt, _>(sighting.ends_at.unix_seconds())
+                    .execute(c)
+                    .await?;
+            }
+        }
+        Connection::Postgres(c) => {
+            let insert = "INSERT INTO introspected (grant_id, resource_server_id, at, ends_at) \
+                          SELECT * FROM unnest($1, $2, $3, $4)";
+            let times = |of: fn(&Sighting) -> Timestamp| -> Vec<i64> {
+                sightings.iter().map(|sighting| of(sighting).unix_seconds()).collect()
+            };
+            let (at, ends_at) = (times(|sighting| sighting.at), times(|sighting| sighting.ends_at));
+            let grants: Vec<String> = sightings.iter().map(|sighting| sighting.grant.to_string()).collect();
+            let servers: Vec<String> = sightings.into_iter().map(|sighting| sighting.server).collect();
+            diesel::sql_query(format!("{insert}{NEWEST}"))
+                .bind::<Array<Text>, _>(grants)
+                .bind::<Array<Text>, _>(servers)
+                .bind::<Array<BigInt>, _>(at)
+                .bind::<Array<BigInt>, _>(ends_at)
+                .execute(c)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+/// Where a grant was last introspected, as far as that was noted.
+///
+/// # Errors
+/// When SQL fails.
+pub async fn of(conn: &mut Connection, grant: GrantId) -> Result<Option<LastIntrospected>, SqlError> {
+    let query = introspected::table
+        .find(grant.to_string())
+        .select((introspected::resource_server_id, introspected::at));
+    let row = on!(conn, c => query.first::<(String, i64)>(c).await.optional())?;
+    let Some((server, at)) = row else { return Ok(None) };
+    let server = ResourceServerId::parse(&server);
+    let server = server.map_err(|_| SqlError::unintelligible("the id of a resource server"))?;
+    Ok(Some(LastIntrospected { server, at: Timestamp::from_unix_seconds(at) }))
+}
+
+/// Deletes at most `limit` rows of grants that ended before `ended`; how many there were.
+///
+/// # Errors
+/// When SQL fails.
+pub async fn purge(conn: &mut Connection, ended: Timestamp, limit: i64) -> Result<usize, SqlError> {
+    let old = introspected::table
+        .filter(introspected::ends_at.lt(ended.unix_seconds()))
+        .limit(limit)
+        .select(introspected::grant_id);
+    let old = on!(conn, c => old.load::<String>(c).await)?;
+    let mut deleted = 0;
+    for grants in old.chunks(500) {
+        let rows = introspected::table.filter(introspected::grant_id.eq_any(grants));
+        deleted += on!(conn, c => diesel::delete(rows).execute(c).await)?;
+    }
+    Ok(deleted)
+}

@@ -1,0 +1,94 @@
+//! Writes down, every few seconds and for all workers together, where tokens were last introspected.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use crate::directory::introspected::{self, Sighting};
+use crate::domain::clock::Clock;
+use crate::domain::identifier::GrantId;
+use crate::oauth::sightings::{MOST_SIGHTINGS, Sightings};
+use crate::sql::{Database, SqlError};
+use crate::telemetry::IntCounter;
+
+const WRITE_EVERY: Duration = Duration::from_secs(10);
+/// How many rows are written in one transaction: others have to wait for it.
+const BATCH: usize = 2_000;
+/// Once in so many times rows are deleted of which nobody will ask any more.
+const PURGE_EVERY: u32 = 60;
+/// For how long after a grant's end somebody might.
+const KEEP: Duration = Duration::from_secs(24 * 3600);
+/// How many rows are deleted at once.
+const PURGE_ROUND: i64 = 5_000;
+
+/// The tables of all workers. Those of workers that ended go by themselves.
+pub type AllSightings = Arc<Mutex<Vec<Weak<Sightings>>>>;
+
+/// A table for one more worker.
+pub fn add(all: &AllSightings) -> Arc<Sightings> {
+    let sightings = Arc::default();
+    all.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&sightings));
+    sightings
+}
+
+/// Writes until it is stopped. What SQL does not take is forgotten and counted: nothing rests on it.
+pub async fn keep(all: AllSightings, database: Database, clock: Arc<dyn Clock>, left_out: IntCounter) {
+    for round in 1_u32.. {
+        tokio::time::sleep(WRITE_EVERY).await;
+        let (sightings, missed) = take(&all);
+        left_out.inc_by(missed);
+        for batch in sightings.chunks(BATCH) {
+            if let Err(error) = write(&database, batch.to_vec()).await {
+                log::debug!("where tokens were introspected is not written down: {error}");
+                left_out.inc_by(batch.len() as u64);
+            }
+        }
+        if round.is_multiple_of(PURGE_EVERY)
+            && let Err(error) = purge(&database, clock.as_ref()).await
+        {
+            log::debug!("where tokens were introspected is not tidied: {error}");
+        }
+    }
+}
+
+/// What all workers noted, each grant once, and how much was left out.
+fn take(all: &AllSightings) -> (Vec<Sighting>, u64) {
+    let tables: Vec<_> = {
+        let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|sightings| sightings.strong_count() > 0);
+        all.iter().filter_map(Weak::upgrade).collect()
+    };
+    let mut left_out = 0;
+    let mut newest: HashMap<GrantId, Sighting> = HashMap::new();
+    for table in tables {
+        let (table, missed) = table.take();
+        left_out += missed;
+        for (grant, server, seen) in table.rows() {
+            let (at, ends_at) = (seen.at, seen.ends_at);
+            if newest.get(&grant).is_some_and(|newer| newer.at >= at) {
+                continue;
+            }
+            if newest.len() >= MOST_SIGHTINGS && !newest.contains_key(&grant) {
+                left_out += 1;
+                continue;
+            }
+            newest.insert(grant, Sighting { grant, server: server.to_owned(), at, ends_at });
+        }
+    }
+    (newest.into_values().collect(), left_out)
+}
+
+async fn write(database: &Database, batch: Vec<Sighting>) -> Result<(), SqlError> {
+    database.write(move |conn| Box::pin(introspected::note(conn, batch))).await
+}
+
+async fn purge(database: &Database, clock: &dyn Clock) -> Result<(), SqlError> {
+    let ended = clock.now() - KEEP;
+    loop {
+        let purged =
+            database.write(move |conn| Box::pin(introspected::purge(conn, ended, PURGE_ROUND))).await?;
+        if i64::try_from(purged).unwrap_or(i64::MAX) < PURGE_ROUND {
+            return Ok(());
+        }
+    }
+}
