@@ -164,7 +164,9 @@ fn two_who_revoke_one_list_at_once_are_both_right_and_a_third_finds_all_dead() {
     }
     let once: Vec<usize> =
         revoked.into_iter().filter(|(_, times)| *times > 0).map(|(line, times)| line * times).collect();
-    assert_eq!(once, (0..list.live.len()).map(|number| number * LIVE_EVERY + 1).collect::<Vec<_>>());
+    let expected: Vec<usize> = (0..list.live.len()).map(|number| number * LIVE_EVERY + 1).collect();
+    let first = &once[..once.len().min(expected.len())];
+    assert_eq!((first, once.len()), (expected.as_slice(), expected.len()), "each that lived, by one of them");
     assert_eq!(recorded(), list.lines.to_string());
     list.assert_dead(&scene);
     list.revoke(&scene, "third", &[]).finish().success();
