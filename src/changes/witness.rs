@@ -9,10 +9,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures_util::future::join;
 use tokio::sync::Mutex;
 
 use super::replica::WitnessPassed;
-use super::store::{FeedError, Head, History};
+use super::store::{FeedError, Head, History, RevocationPage};
 use crate::domain::position::{ChangeNumber, Position};
 use crate::domain::store::{StoreError, Witness};
 
@@ -178,6 +179,7 @@ impl WitnessMover {
     }
 
     async fn move_on(&self, mut found: Option<Position>, target: ChangeNumber) -> Result<(), WitnessError> {
+        let mut read_ahead = None;
         loop {
             self.prove(found).await?;
             let number = found.map_or(ChangeNumber::ZERO, |found| found.number);
@@ -185,18 +187,33 @@ impl WitnessMover {
                 self.passed.set(number);
                 return Ok(());
             }
-            let page = self.history.revocations_after(number).await?;
+            let page = match read_ahead.take() {
+                Some(page) => page,
+                None => self.history.revocations_after(number).await?,
+            };
             if page.reached.number < target && page.reached.number <= number {
                 let head = page.reached.number;
                 return Err(FeedError::LostCommits { seen: target, head }.into());
             }
-            found = if self.witness.advance(found, page.reached, &page.grants).await? {
+            // After a restore there are many pages: SQL reads one while the store deletes the other.
+            let advance = self.witness.advance(found, page.reached, &page.grants);
+            let (advanced, next) = join(advance, self.page_after(page.reached.number, target)).await;
+            found = if advanced? {
                 self.remember(page.reached);
+                read_ahead = next;
                 Some(page.reached)
             } else {
                 // Another replica was faster.
                 self.look().await?
             };
+        }
+    }
+
+    /// The page that will be needed next, if one will be and it can be read.
+    async fn page_after(&self, number: ChangeNumber, target: ChangeNumber) -> Option<RevocationPage> {
+        match number < target {
+            true => self.history.revocations_after(number).await.ok(),
+            false => None,
         }
     }
 
