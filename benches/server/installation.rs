@@ -103,25 +103,26 @@ impl Installation {
         self.api.introspect(self.deployment.replica(0), &Token(token.to_owned())).active()
     }
 
-    /// Records revocations of grants that nobody has, as the server itself records them.
+    /// Records revocations of grants that nobody has.
     pub fn revoke_strangers(&self, count: usize) {
+        self.revoke_grants(&strangers(count));
+    }
+
+    /// Records revocations, as the server itself records them.
+    pub fn revoke_grants(&self, grants: &[GrantId]) {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
         let url = DatabaseUrl::parse(&self.deployment.database().url(), None).expect("a URL");
         let database = Database::new(&url, 2, runtime.handle().clone()).expect("a database");
         let clock = Arc::new(SystemClock);
         let feed = SqlFeed::new(database, DirectoryProjection::default(), Arc::clone(&clock) as _, None);
         let ends_at = clock.now() + Duration::from_hours(6);
-        let stranger = || {
-            let grant = GrantId::from_bytes(entropy::random(&SystemEntropy).expect("random bytes"));
-            let change = Change::GrantRevoked { grant, ends_at: Some(ends_at) };
+        let revoked = |grant: &GrantId| {
+            let change = Change::GrantRevoked { grant: *grant, ends_at: Some(ends_at) };
             Entry::new(change, Actor::command_line())
         };
-        let mut left = count;
-        while left > 0 {
-            let batch = left.min(BATCH);
-            let entries = (0..batch).map(|_| stranger()).collect();
+        for batch in grants.chunks(BATCH) {
+            let entries = batch.iter().map(revoked).collect();
             runtime.block_on(feed.record(entries)).expect("the rows are recorded");
-            left -= batch;
         }
     }
 
@@ -129,6 +130,12 @@ impl Installation {
         let server = self.deployment.replica(0);
         Target::new(name, server.url(path), vec![server.id()], credentials, bodies)
     }
+}
+
+/// Ids of grants that nobody has.
+pub fn strangers(count: usize) -> Vec<GrantId> {
+    let stranger = |_| GrantId::from_bytes(entropy::random(&SystemEntropy).expect("random bytes"));
+    (0..count).map(stranger).collect()
 }
 
 /// `used_memory` of a Redis, in bytes.

@@ -22,6 +22,7 @@ mod load;
 mod logins;
 mod page;
 mod people;
+mod restore;
 mod revocations;
 mod rounds;
 #[path = "../../tests/support/mod.rs"]
@@ -49,7 +50,7 @@ pub struct Options {
     /// How many tokens, and revocations, a million is; less for a quick look.
     #[arg(long, default_value_t = 1_000_000)]
     million: usize,
-    /// Only these: throughput, tokens, revocations, killing, people, start.
+    /// Only these: throughput, tokens, revocations, killing, restore, people, start.
     #[arg(long)]
     only: Vec<String>,
     /// Put the tables into docs/PERFORMANCE.md.
@@ -84,6 +85,9 @@ fn main() -> ExitCode {
     }
     if options.wants("killing") {
         killing::measure(&options, &mut budgets);
+    }
+    if options.wants("restore") {
+        restore::measure(&options, &mut budgets);
     }
     if options.wants("people") {
         tables.extend(people::measure(&options, &mut budgets));
