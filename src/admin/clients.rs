@@ -120,7 +120,7 @@ impl Admin {
         check(&client).map_err(AdminError::Invalid)?;
         let (made, name) = (client.clone(), client.name.clone());
         let ((), recorded) = self
-            .act("create-client", move |conn| {
+            .act("create-client", &name, move |conn| {
                 Box::pin(async move {
                     // Before its first token: how long revocations must be kept.
                     if let Some(lifetime) = made.access_token_ttl {
@@ -232,7 +232,7 @@ impl Admin {
     /// [`AdminError::NotFound`] when there is none.
     pub async fn delete_client(&self, which: &str) -> Result<(Client, Recorded), AdminError> {
         let id = which.to_owned();
-        self.act("delete-client", move |conn| {
+        self.act("delete-client", which, move |conn| {
             Box::pin(async move {
                 let client = clients::require(conn, &id).await?;
                 clients::delete(conn, &client.id).await?;
@@ -256,7 +256,7 @@ impl Admin {
         F: FnOnce(&mut Client) -> Result<Vec<Change>, SqlError> + Send + 'static,
     {
         let id = which.to_owned();
-        self.act(action, move |conn| {
+        self.act(action, which, move |conn| {
             Box::pin(async move {
                 let mut client = clients::require(conn, &id).await?;
                 let mut changes = alter(&mut client)?;

@@ -3,6 +3,7 @@
 //! Every act is one transaction: the directory's rows and the change that tells of them commit
 //! together, or not at all. After that it waits until every replica has confirmed.
 
+pub mod audit;
 pub mod clients;
 pub mod edits;
 pub mod findings;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+use crate::changes::audit::Attempt;
 use crate::changes::{
     Acknowledgement, Acknowledger, Author, Change, Entry, FeedError, History, KillScope, Recorded, Recorder,
     SqlFeed, WitnessError, WitnessMover, lock_sequence, record_in,
@@ -37,6 +39,8 @@ use crate::sql::{Connection, Database, SqlError};
 const WITNESS_PATIENCE: Duration = Duration::from_secs(2);
 /// How long replicas are looked at before it is considered how that goes.
 const LOOK_FOR: Duration = Duration::from_secs(5);
+/// The longest name that is written into the audit as it was typed.
+const LONGEST_TARGET: usize = 200;
 /// How many times in a row SQL may fail meanwhile.
 const MAX_FAILURES: u32 = 5;
 
@@ -103,6 +107,26 @@ impl From<UnsuitableSecret> for AdminError {
     }
 }
 
+/// Why a unit of work that asked for something impossible failed; `None` when it was not that.
+fn refusal(error: &SqlError) -> Option<&str> {
+    match error {
+        SqlError::NotFound => Some("there is none"),
+        SqlError::Duplicate(_) => Some("there is one already"),
+        SqlError::Refused(why) => Some(why),
+        SqlError::Unavailable(_) | SqlError::Uncertain(_) | SqlError::Unintelligible(_) => None,
+    }
+}
+
+/// What somebody typed as a name, unless it may be a secret in the wrong place.
+fn unless_secret(typed: &str) -> String {
+    let marks = ["sya_", "syr_", "syc_", "sys_", "syd_", "syk_"];
+    let is_long = typed.chars().count() > LONGEST_TARGET;
+    match is_long || marks.iter().any(|mark| typed.contains(mark)) {
+        true => "(not shown: it may be a secret)".to_owned(),
+        false => typed.to_owned(),
+    }
+}
+
 /// The hands of an admin: one for each command.
 pub struct Admin {
     database: Database,
@@ -144,9 +168,14 @@ impl Admin {
         Self { database, feed, clock, entropy, acknowledger, witness, author }
     }
 
-    /// Runs a unit of work and records its changes, in one transaction. `action` names what is done to the directory; kills
-    /// that go with it keep their own names.
-    async fn act<T, F>(&self, action: &'static str, unit: F) -> Result<(T, Recorded), AdminError>
+    /// Runs a unit of work and records its changes, in one transaction. `action` names what is done to `target`; kills that
+    /// go with it keep their own names. That it was refused is recorded too.
+    async fn act<T, F>(
+        &self,
+        action: &'static str,
+        target: &str,
+        unit: F,
+    ) -> Result<(T, Recorded), AdminError>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<Act<T>, SqlError>> + Send + 'static,
@@ -170,8 +199,25 @@ impl Admin {
                 Ok((value, numbers.into_iter().max().unwrap_or_default()))
             })
         });
-        let (value, number) = acted.await?;
+        let (value, number) = match acted.await {
+            Ok(acted) => acted,
+            Err(error) => {
+                if let Some(why) = refusal(&error) {
+                    self.note_refusal(action, target, why).await;
+                }
+                return Err(error.into());
+            }
+        };
         Ok((value, Recorded { number, since: self.clock.boot() }))
+    }
+
+    /// Records that something was refused, as far as that can be done: it is refused all the same.
+    pub async fn note_refusal(&self, action: &'static str, target: &str, why: &str) {
+        let (author, target) = (self.author.clone(), unless_secret(target));
+        let attempt = Attempt { author, action, target, why: why.to_owned() };
+        if let Err(error) = self.feed.record_attempts(vec![attempt]).await {
+            log::warn!("that {action} was refused is not in the audit: {error}");
+        }
     }
 
     /// Records a change that touches nothing but the feed.

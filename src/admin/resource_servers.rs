@@ -87,7 +87,7 @@ impl Admin {
         };
         let (made, name) = (server.clone(), server.name.clone());
         let ((), recorded) = self
-            .act("create-resource-server", move |conn| {
+            .act("create-resource-server", &name, move |conn| {
                 Box::pin(async move {
                     resource_servers::insert(conn, &made).await?;
                     Ok(Act::new((), vec![Change::ResourceServerChanged(made.id)]))
@@ -200,7 +200,7 @@ impl Admin {
         which: &str,
     ) -> Result<(ResourceServer, Recorded), AdminError> {
         let id = which.to_owned();
-        self.act("delete-resource-server", move |conn| {
+        self.act("delete-resource-server", which, move |conn| {
             Box::pin(async move {
                 let server = resource_servers::require(conn, &id).await?;
                 resource_servers::delete(conn, &server.id).await?;
@@ -222,7 +222,7 @@ impl Admin {
         F: FnOnce(&mut ResourceServer) -> Result<(), SqlError> + Send + 'static,
     {
         let id = which.to_owned();
-        self.act(action, move |conn| {
+        self.act(action, which, move |conn| {
             Box::pin(async move {
                 let mut server = resource_servers::require(conn, &id).await?;
                 alter(&mut server)?;

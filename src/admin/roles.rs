@@ -40,7 +40,7 @@ impl Admin {
     ) -> Result<(Role, Recorded), AdminError> {
         let role = Role { name, permissions, created_at: self.clock.now() };
         let name = role.name.to_string();
-        self.act("create-role", move |conn| {
+        self.act("create-role", &name, move |conn| {
             Box::pin(async move {
                 roles::insert(conn, &role).await?;
                 Ok(Act { detail: Some(role.permissions.to_string()), ..changed(role) })
@@ -75,7 +75,7 @@ impl Admin {
     /// [`AdminError::NotFound`] when there is none.
     pub async fn update_role(&self, name: &str, permissions: Scope) -> Result<(Role, Recorded), AdminError> {
         let which = name.to_owned();
-        self.act("update-role", move |conn| {
+        self.act("update-role", name, move |conn| {
             Box::pin(async move {
                 let role = Role { permissions, ..roles::require(conn, &which).await? };
                 roles::update(conn, &role).await?;
@@ -92,7 +92,7 @@ impl Admin {
     /// [`AdminError::NotFound`] when there is none.
     pub async fn delete_role(&self, name: &str) -> Result<(Role, Recorded), AdminError> {
         let which = name.to_owned();
-        self.act("delete-role", move |conn| {
+        self.act("delete-role", name, move |conn| {
             Box::pin(async move {
                 let role = roles::require(conn, &which).await?;
                 roles::delete(conn, &role.name).await?;

@@ -42,7 +42,7 @@ impl Admin {
         };
         let (which, digest, now) =
             (id.to_string(), secret.as_ref().map(PlainSecret::digest), self.clock.now());
-        let acted = self.act(action, move |conn| {
+        let acted = self.act(action, id.as_str(), move |conn| {
             Box::pin(async move {
                 let mut client = clients::require(conn, &which).await?;
                 match (and, digest) {
@@ -74,7 +74,7 @@ impl Admin {
         reason: Option<String>,
     ) -> Result<Recorded, AdminError> {
         let which = id.to_string();
-        let acted = self.act("require-password-change", move |conn| {
+        let acted = self.act("require-password-change", id.as_str(), move |conn| {
             Box::pin(async move {
                 let mut user = users::require(conn, &which).await?;
                 user.must_change_password = true;
@@ -97,8 +97,9 @@ impl Admin {
         client: &ClientId,
         reason: Option<String>,
     ) -> Result<Recorded, AdminError> {
+        let target = user.as_str();
         let (user, client) = (user.clone(), client.clone());
-        let acted = self.act("withdraw-consent", move |conn| {
+        let acted = self.act("withdraw-consent", target, move |conn| {
             Box::pin(async move {
                 consents::forget(conn, &user, &client).await?;
                 let kill = Change::Killed(KillScope::Consent(user, client));

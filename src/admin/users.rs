@@ -93,7 +93,7 @@ impl Admin {
             created_at: now,
         };
         let name = user.name.to_string();
-        self.act("create-user", move |conn| {
+        self.act("create-user", &name, move |conn| {
             Box::pin(async move {
                 users::insert(conn, &user).await?;
                 let changes = vec![Change::UserChanged(user.id.clone())];
@@ -186,7 +186,7 @@ impl Admin {
     /// [`AdminError::NotFound`] when there is none.
     pub async fn delete_user(&self, which: &str) -> Result<(User, Recorded), AdminError> {
         let name = which.to_owned();
-        self.act("delete-user", move |conn| {
+        self.act("delete-user", which, move |conn| {
             Box::pin(async move {
                 let user = users::require(conn, &name).await?;
                 users::delete(conn, &user.id).await?;
@@ -209,7 +209,7 @@ impl Admin {
         entitle: Entitle,
     ) -> Result<(UserOverview, Recorded), AdminError> {
         let name = which.to_owned();
-        self.act(entitle.action(), move |conn| {
+        self.act(entitle.action(), which, move |conn| {
             Box::pin(async move {
                 let user = users::require(conn, &name).await?;
                 let detail = Some(entitle.to_string());
@@ -246,7 +246,7 @@ impl Admin {
         F: FnOnce(&mut User) -> Vec<Change> + Send + 'static,
     {
         let name = which.to_owned();
-        self.act(action, move |conn| {
+        self.act(action, which, move |conn| {
             Box::pin(async move {
                 let mut user = users::require(conn, &name).await?;
                 let mut changes = alter(&mut user);

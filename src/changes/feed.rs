@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::acknowledge::{Acknowledgement, Acknowledger, Recorded};
+use super::audit::Attempt;
 use super::entry::Entry;
 use super::published::Published;
 use super::sequence::Sequence;
@@ -104,6 +105,11 @@ impl<V: Clone + Send + Sync + 'static> ChangeFeed<V> {
     /// When SQL fails; the change may have been recorded all the same, and asking again is safe.
     pub async fn record(&self, entry: Entry) -> Result<Recorded, FeedError> {
         self.sequence.record(entry).await
+    }
+
+    /// Records what an authenticated caller was refused, as far as that can be done.
+    pub async fn note(&self, attempt: Attempt) {
+        self.sequence.note(attempt).await;
     }
 
     /// A change that this replica has read from the feed, recorded by whomever.

@@ -8,10 +8,12 @@
 //! - [`store`]: what the feed needs of SQL, one transaction a method; [`sql_feed`] has them.
 //! - [`replica`]: the lease (join, renew, leave), driven by [`tail`]; [`published`] shows its state.
 //! - [`sequence`]: recording changes; [`acknowledge`]: knowing that they are known.
+//! - [`audit`]: who did what, for people; written with the changes.
 //! - [`witness`]: the mark in the grant store, and what it betrays.
 //! - [`feed`]: the handle with which the rest of the server uses all this.
 
 mod acknowledge;
+pub mod audit;
 mod change;
 mod entry;
 mod feed;

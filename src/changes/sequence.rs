@@ -1,10 +1,12 @@
 //! The writing end of a replica: entries that come in together are committed together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::acknowledge::Recorded;
+use super::audit::Attempt;
 use super::entry::Entry;
 use super::store::{FeedError, Recorder};
 use crate::domain::clock::Clock;
@@ -15,12 +17,16 @@ const BATCH: usize = 1024;
 /// How many entries may wait for a commit before more are refused.
 const QUEUE: usize = 16_384;
 
+/// How long somebody who is refused waits for that to be recorded, which it is later if not by then.
+const NOTING: Duration = Duration::from_millis(150);
+
 type Reply = oneshot::Sender<Result<Recorded, FeedError>>;
 
 /// Takes entries from all workers. Cheap to clone.
 #[derive(Clone)]
 pub struct Sequence {
     queue: mpsc::Sender<(Entry, Reply)>,
+    attempts: mpsc::Sender<(Attempt, oneshot::Sender<()>)>,
 }
 
 impl Sequence {
@@ -32,7 +38,10 @@ impl Sequence {
         wake: Arc<Notify>,
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (queue, entries) = mpsc::channel(QUEUE);
-        (Self { queue }, commit(entries, recorder, clock, wake))
+        let (attempts, refused) = mpsc::channel(QUEUE);
+        let noting = note(refused, Arc::clone(&recorder));
+        let tasks = futures_util::future::join(commit(entries, recorder, clock, wake), noting);
+        (Self { queue, attempts }, async { ((), ()) = tasks.await })
     }
 
     /// Records an entry; returns after its durable commit.
@@ -46,6 +55,33 @@ impl Sequence {
             .try_send((entry, reply))
             .map_err(|_| unavailable("too many changes wait to be recorded"))?;
         replied.await.map_err(|_| unavailable("the server is stopping"))?
+    }
+}
+
+impl Sequence {
+    /// Records what was refused. It is refused whether that can be recorded or not: a refusal harms nobody.
+    pub async fn note(&self, attempt: Attempt) {
+        let (reply, noted) = oneshot::channel();
+        match self.attempts.try_send((attempt, reply)) {
+            Ok(()) => drop(tokio::time::timeout(NOTING, noted).await),
+            Err(_) => log::warn!("somebody was refused, which is not in the audit: too many are"),
+        }
+    }
+}
+
+async fn note(mut refused: mpsc::Receiver<(Attempt, oneshot::Sender<()>)>, recorder: Arc<dyn Recorder>) {
+    let mut batch = Vec::new();
+    while refused.recv_many(&mut batch, BATCH).await > 0 {
+        let (attempts, replies): (Vec<Attempt>, Vec<_>) = batch.drain(..).unzip();
+        match recorder.record_attempts(attempts).await {
+            Ok(()) => {
+                for reply in replies {
+                    // Whoever was refused may be gone.
+                    reply.send(()).ok();
+                }
+            }
+            Err(error) => log::warn!("{} were refused, which is not in the audit: {error}", replies.len()),
+        }
     }
 }
 

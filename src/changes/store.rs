@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::audit::Attempt;
 use super::change::RecordedChange;
 use super::entry::Entry;
 use super::snapshot::{CannotApply, Snapshot};
@@ -136,6 +137,9 @@ pub trait Recorder: Send + Sync {
     /// Numbers, chains and commits entries, in this order, in one durable transaction. A grant
     /// that is revoked already keeps its number, as does a rotation that is known to be lost.
     async fn record(&self, entries: Vec<Entry>) -> Result<Vec<ChangeNumber>, FeedError>;
+
+    /// Records what was refused, which changes nothing, in one durable transaction.
+    async fn record_attempts(&self, attempts: Vec<Attempt>) -> Result<(), FeedError>;
 }
 
 /// The end of the feed in SQL.

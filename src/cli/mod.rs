@@ -3,6 +3,7 @@
 //! A mistake gets one clear line on standard error. Exit 0: done. 1: failed. 2: misused.
 
 mod arguments;
+mod audit;
 mod backup;
 mod clients;
 mod context;
@@ -115,6 +116,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError>
         Command::Role(command) => roles::run(command, &Context::open_migrated(&sources)?, output),
         Command::Token(command) => tokens::run(command, &Context::open_existing(&sources)?, output),
         Command::Revoke(command) => revoke::run(&command, &Context::open_existing(&sources)?, output),
+        Command::Audit(command) => audit::run(&command, &Context::open_existing(&sources)?, output),
         Command::TokenKey(command) => maintenance::token_key(&command, output),
     }
 }

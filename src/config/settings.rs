@@ -225,6 +225,17 @@ pub const SETTINGS: &[Setting] = &[
     .advice("Until then it takes memory in every replica. A replica that finds its Redis set back further than it \
              remembers reads all revocations again before it serves."),
     Setting::new(
+        "audit_retention",
+        Running,
+        Duration { least: "1s", most: None },
+        "How long rows of the audit are kept",
+    )
+    .default("400d")
+    .advice(
+        "Older ones are deleted from the oldest on; what is left can be proved all the same. Export them first if \
+         somebody may ask for them later. Of several replicas the one with the shortest decides.",
+    ),
+    Setting::new(
         "password_score",
         People,
         Number { most: 4 },

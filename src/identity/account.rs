@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::sessions::LoginSession;
 use super::visitor::within;
 use super::{Identity, Unavailable, Visitor};
+use crate::changes::audit::Attempt;
 use crate::changes::{Actor, Change, Entry, KillScope, Restrictions};
 use crate::directory::{Consent, Snapshot, consents};
 use crate::domain::clock::Timestamp;
@@ -90,10 +91,20 @@ impl Identity {
         let Some(encoded) = within(self.grants.load(id)).await?? else { return Ok(false) };
         // A grant or a count of failures is no session.
         let session = LoginSession::at(id, encoded, now).ok().flatten();
-        match session.filter(|session| session.record.subject == visitor.user.id) {
-            Some(session) => self.end_session(&session, visitor.address).await.map(|()| true),
+        match session {
+            Some(session) if session.record.subject == visitor.user.id => {
+                self.end_session(&session, visitor.address).await.map(|()| true)
+            }
+            Some(_) => Ok(self.refuse(visitor, "kill-login-session", id).await),
             None => Ok(false),
         }
+    }
+
+    /// Notes that a visitor reached for what is somebody else's, which they are told is not there.
+    async fn refuse(&self, visitor: &Visitor, action: &'static str, id: GrantId) -> bool {
+        let (author, target) = (visitor.author(), id.to_string());
+        self.feed.note(Attempt { author, action, target, why: "it is another user's".to_owned() }).await;
+        false
     }
 
     /// Ends every login session of a user, and all that was given in them.
@@ -113,8 +124,10 @@ impl Identity {
     pub async fn revoke_own_grant(&self, visitor: &Visitor, grant: GrantId) -> Result<bool, Unavailable> {
         let Some(record) = within(self.grants.load(grant)).await?? else { return Ok(false) };
         // A login session or a count of failures is no grant.
-        let record = record.decode().ok().filter(|record| record.subject() == Some(&visitor.user.id));
-        let Some(record) = record else { return Ok(false) };
+        let Ok(record) = record.decode() else { return Ok(false) };
+        if record.subject() != Some(&visitor.user.id) {
+            return Ok(self.refuse(visitor, "revoke-grant", grant).await);
+        }
         let change = Change::GrantRevoked { grant, ends_at: Some(record.expires_at) };
         self.record(Entry::new(change, visitor.author())).await?;
         Ok(true)

@@ -6,6 +6,7 @@ use super::login::{LoggedIn, Login, LoginFailure};
 use super::passwords::UnsuitablePassword;
 use super::visitor::within;
 use super::{Identity, Unavailable, Visitor};
+use crate::changes::audit::Attempt;
 use crate::changes::{Author, Change, Entry, KillScope, Recorded, lock_sequence, record_in};
 use crate::directory::users::{self, User};
 use crate::domain::clock::Timestamp;
@@ -14,6 +15,9 @@ use crate::domain::password::{Password, PasswordHash};
 use crate::domain::position::ChangeNumber;
 use crate::grants::GrantStore;
 use crate::sql::{Connection, SqlError};
+
+/// What it is called in the audit.
+const CHANGE_PASSWORD: &str = "change-password";
 
 /// What somebody typed, and where.
 #[derive(Debug)]
@@ -61,6 +65,10 @@ impl Identity {
         let read = self.database.read(move |conn| Box::pin(async move { users::find(conn, &id).await }));
         let Some(user) = read.await?.filter(|user| user.enabled) else { return Ok(PasswordChanged::Wrong) };
         if !self.login.knows_password(store, &user, current, address).await? {
+            let why = "not the current password, or too many failures".to_owned();
+            let target = user.id.to_string();
+            let attempt = Attempt { author: visitor.author(), action: CHANGE_PASSWORD, target, why };
+            self.feed.note(attempt).await;
             return Ok(PasswordChanged::Wrong);
         }
         if is_same {
@@ -124,6 +132,6 @@ async fn replace(
     users::update(conn, &User { password, password_changed_at, must_change_password: false, ..user }).await?;
     let kill = KillScope::other_login_sessions(id.clone(), spared);
     let killed = Entry::new(Change::Killed(kill), author.clone());
-    let changed = Entry { action: Some("change-password"), ..Entry::new(Change::UserChanged(id), author) };
+    let changed = Entry { action: Some(CHANGE_PASSWORD), ..Entry::new(Change::UserChanged(id), author) };
     Ok(record_in(conn, vec![killed, changed], now).await?.into_iter().max())
 }

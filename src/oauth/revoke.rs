@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::AuthorizationServer;
 use super::client_authentication::{Caller, PresentedCredentials};
 use super::error::OAuthError;
+use crate::changes::audit::Attempt;
 use crate::changes::{Actor, Author, Change, Entry, Recorded};
 use crate::domain::clock::{BootTime, Timestamp};
 use crate::domain::identifier::GrantId;
@@ -77,13 +78,23 @@ impl AuthorizationServer {
         let known = self.feed.current()?;
         let caller = credentials.caller(&known.view, self.feed.clock().now())?;
         let Some(token) = self.recognise(token) else { return Ok(Revocation::NothingToRevoke) };
-        check_kind(&caller, token.kind())?;
+        let author = author(&caller, address);
+        if let Err(refusal) = check_kind(&caller, token.kind()) {
+            return Err(self.note_refusal(author, &token, refusal).await);
+        }
         let recorded = match known.revoked.number(&token.grant_id()) {
             // Recorded already: this request waits for the same acknowledgement.
             Some(number) => self.feed.known(number),
-            None => self.record_revocation(&caller, &token, address).await?,
+            None => self.record_revocation(&caller, author, &token).await?,
         };
         self.confirm(recorded, patience, began).await.map(|took| Revocation::Acknowledged { took })
+    }
+
+    /// Notes that somebody was refused; returns what they are told.
+    async fn note_refusal(&self, author: Author, token: &TokenString, refusal: OAuthError) -> OAuthError {
+        let (target, why) = (token.grant_id().to_string(), refusal.description().to_owned());
+        self.feed.note(Attempt { author, action: "revoke-grant", target, why }).await;
+        refusal
     }
 
     /// Waits until every replica has confirmed, at most until `patience` after `began`; returns how
@@ -111,27 +122,33 @@ impl AuthorizationServer {
     async fn record_revocation(
         &self,
         caller: &Caller,
+        author: Author,
         token: &TokenString,
-        address: Option<IpAddr>,
     ) -> Result<Recorded, OAuthError> {
         let grant = token.grant_id();
         let ends_at = match self.grants.load(grant).await? {
             Some(record) => {
                 let record = record.decode()?;
-                check_owner(caller, token, &record)?;
+                if let Err(refusal) = check_owner(caller, token, &record) {
+                    return Err(self.note_refusal(author, token, refusal).await);
+                }
                 // Even if it has ended by this replica's clock: others go by theirs.
                 Some(record.expires_at)
             }
             // The store may have lost it and get it back; a genuine token is revoked regardless.
             None => None,
         };
-        let actor = match caller {
-            Caller::Client(client) => Actor::client(&client.id),
-            Caller::ResourceServer(server) => Actor::resource_server(&server.id),
-        };
         let change = Change::GrantRevoked { grant, ends_at };
-        Ok(self.feed.record(Entry::new(change, actor.at(address))).await?)
+        Ok(self.feed.record(Entry::new(change, author)).await?)
     }
+}
+
+fn author(caller: &Caller, address: Option<IpAddr>) -> Author {
+    let actor = match caller {
+        Caller::Client(client) => Actor::client(&client.id),
+        Caller::ResourceServer(server) => Actor::resource_server(&server.id),
+    };
+    actor.at(address)
 }
 
 /// What `revoking` comes to within `patience`.

@@ -16,6 +16,37 @@ diesel::table! {
         recovered_number -> BigInt,
         /// The longest lifetime of a grant ever configured, in seconds.
         longest_lifetime -> BigInt,
+        /// Number of the last row of the audit.
+        audit_number -> BigInt,
+        /// Chain value of the last row of the audit.
+        audit_hash -> Binary,
+        /// The last row of the audit that retention has deleted.
+        audit_purged_number -> BigInt,
+        /// The chain value that it had.
+        audit_purged_hash -> Binary,
+    }
+}
+
+diesel::table! {
+    audit (number) {
+        number -> BigInt,
+        /// Wall clock of whoever recorded it, in Unix seconds.
+        recorded_at -> BigInt,
+        actor -> Text,
+        /// An IP address, or the machine that a command ran on.
+        place -> Nullable<Text>,
+        action -> Text,
+        /// What it was done to: a grant id, a client id, …
+        target -> Text,
+        /// More about it, for people.
+        detail -> Nullable<Text>,
+        /// `done`, `repeated` or `refused`.
+        outcome -> Text,
+        /// Why it was done; of what was refused, why it was.
+        reason -> Nullable<Text>,
+        /// The change that it is recorded as.
+        change -> Nullable<BigInt>,
+        hash -> Binary,
     }
 }
 

@@ -10,8 +10,8 @@ use tokio::sync::{Notify, mpsc};
 use super::admission::FeedAdmission;
 use super::stores::Stores;
 use crate::changes::{
-    Acknowledger, ChangeFeed, History, Published, Replica, ReplicaParts, Sequence, SqlFeed, Tail, TailHandle,
-    WitnessMover, record_longest_lifetime, wake_on_changes,
+    Acknowledger, Actor, ChangeFeed, History, Published, Replica, ReplicaParts, Sequence, SqlFeed, Tail,
+    TailHandle, WitnessMover, record_longest_lifetime, wake_on_changes,
 };
 use crate::config::Config;
 use crate::directory::{DirectoryProjection, DirectoryView};
@@ -75,6 +75,8 @@ impl ReplicaFeed {
         watch.spawn("the keeper of the witness", self.tail.witness_keeper());
         watch.spawn("the housekeeper of the change feed", self.tail.housekeeper());
         watch.spawn("the sequence of changes", self.committing);
+        let keeper = Actor::replica(&replica_name(config)).into();
+        watch.spawn("the keeper of the audit", self.sql.clone().keep_audit(config.audit_retention, keeper));
         let (sql, tail, lifetime) = (self.sql, self.tail, config.longest_lifetime());
         let database = stores.database.clone();
         watch.spawn("the tail of the change feed", async move {

@@ -10,6 +10,7 @@
 //! | witness | Redis, SQLite | [`witness`] |
 //! | change feed | PostgreSQL, SQLite | [`feed_recording`], [`feed_loading`], [`feed_leases`], [`feed_history`], [`restrictions`], [`feed_waking`], [`feed_faults`] |
 //! | last introspected | PostgreSQL, SQLite | [`introspected`] |
+//! | audit | PostgreSQL, SQLite | [`audit`] |
 //! | schema | PostgreSQL, SQLite | [`migrations`] |
 //! | directory | PostgreSQL, SQLite | [`directory`], [`directory_view`], [`people`], [`consents`] |
 
@@ -27,6 +28,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod audit;
 mod clock;
 mod consents;
 mod databases;

@@ -6,6 +6,7 @@ use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl as _};
 use diesel_migrations::{FileBasedMigrations, MigrationHarness};
 use symbolon::changes::Recorder as _;
+use symbolon::changes::audit::AuditRow;
 use symbolon::domain::clock::{Clock as _, SystemClock};
 use symbolon::domain::position::{ChangeHash, ChangeNumber, FeedId, Position};
 use symbolon::grants::sqlite::SqliteGrants;
@@ -108,6 +109,7 @@ macro_rules! rows {
 }
 
 type Bytes = Vec<u8>;
+type Feed = (i32, Bytes, i64, Bytes, i64, i64, i64, i64, Bytes, i64, Bytes);
 type Directory = (
     String,
     String,
@@ -150,16 +152,21 @@ async fn every_column_can_be_read_and_holds_what_was_written(kind: Kind) {
     directory::fill(&sql).await;
     let now = sql.clock.now().unix_seconds();
 
-    let rows = rows!(sql.database, feed, (i32, Bytes, i64, Bytes, i64, i64, i64));
+    let rows = rows!(sql.database, feed, Feed);
     assert_eq!(rows.len(), 1);
     assert_eq!((rows[0].0, rows[0].1.len(), rows[0].2, rows[0].3.len()), (1, 16, 2, 32));
     assert_eq!((rows[0].4, rows[0].5, rows[0].6), (0, 0, 900));
+    assert_eq!((rows[0].7, rows[0].8.len(), rows[0].9, rows[0].10.as_slice()), (2, 32, 0, &[0; 32][..]));
     let rows =
         rows!(sql.database, changes, (i64, String, String, Option<i64>, i64, String, Option<String>, Bytes));
     assert_eq!(rows.len(), 2);
     assert_eq!((rows[1].0, rows[1].1.as_str(), rows[1].2.as_str()), (2, "kill-client", "app"));
     assert_eq!((rows[1].3, rows[1].4, rows[1].5.as_str()), (None, now, "command line"));
     assert_eq!((rows[1].6.is_some(), rows[1].7.len()), (true, 32));
+    let rows: Vec<AuditRow> = rows!(sql.database, audit, AuditRow);
+    assert_eq!(rows.len(), 2);
+    assert_eq!((rows[1].number, rows[1].action.as_str(), rows[1].target.as_str()), (2, "kill-client", "app"));
+    assert_eq!((rows[1].recorded_at, rows[1].change, rows[1].hash.len()), (now, Some(2), 32));
     let rows = rows!(sql.database, kills, (String, String, i64, Option<i64>));
     assert_eq!(rows, [("client".to_owned(), "app".to_owned(), 2, None)]);
     let rows = rows!(sql.database, replicas, (String, String, i64, i64, i64, i64));

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use symbolon::changes::audit::Attempt;
 use symbolon::changes::{
     Entry, FeedError, FeedStore, Head, History, Incarnation, Publish, RecordedChange, Recorder, Renewal,
     ReplicaRow, Replicas, RevocationPage, Snapshot,
@@ -209,6 +210,10 @@ impl Recorder for Connection {
         });
         locked.await?;
         self.commit(open, "commit-change", move |tables| Ok(tables.record(entries, now))).await
+    }
+
+    async fn record_attempts(&self, _: Vec<Attempt>) -> Result<(), FeedError> {
+        Ok(()) // What was refused changes nothing that is simulated here.
     }
 }
 

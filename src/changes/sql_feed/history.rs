@@ -6,8 +6,10 @@ use async_trait::async_trait;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::sequence::{insert, move_head, note_key_use};
+use super::audit::append;
+use super::sequence::{insert, lock_head, move_head, note_key_use};
 use super::{Projection, SqlFeed, chain_value, feed_row, not_a_revocation, number, restrictions, stored};
+use crate::changes::audit::{Deed, Outcome};
 use crate::changes::change::{Change, RecordedChange};
 use crate::changes::entry::Entry;
 use crate::changes::store::{FeedError, Head, History, RevocationPage};
@@ -179,16 +181,15 @@ pub async fn recover(
 ) -> Result<Position, SqlError> {
     let recovered = database.write(move |conn| {
         Box::pin(async move {
-            let head = match conn {
-                Connection::Sqlite(_) => feed_row(conn).await?,
-                Connection::Postgres(c) => feed::table.for_update().first(c).await?,
-            };
-            let head = head.position()?;
+            let locked = lock_head(conn).await?;
+            let (head, audited) = (locked.position()?, locked.audit_bounds()?.head);
             let jumped = head.number.max(seen).get().saturating_add(JUMP);
             let entry = Entry { change: Change::Recovered, ..entry };
+            let deed = Deed::recorded(&entry, ChangeNumber::new(jumped), Outcome::Done);
             let row = RecordedChange::chain(&head.hash, ChangeNumber::new(jumped), entry, now);
             insert(conn, std::slice::from_ref(&row)).await?;
-            move_head(conn, row.number, &row.hash).await?;
+            let audited = append(conn, audited, vec![deed], now).await?;
+            move_head(conn, row.number, &row.hash, audited).await?;
             let at = stored(row.number)?;
             // Nothing reads the rows before: whoever follows them reloads.
             let query = diesel::update(feed::table)

@@ -7,8 +7,10 @@ use async_trait::async_trait;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::audit::record_attempts;
 use super::sequence::note_key_use;
 use super::{ChangeRow, Projection, SqlFeed, feed_row, number, record_in, stored};
+use crate::changes::audit::Attempt;
 use crate::changes::change::{Change, RecordedChange};
 use crate::changes::entry::{Actor, Entry};
 use crate::changes::snapshot::Snapshot;
@@ -136,6 +138,10 @@ impl<P: Projection> Recorder for SqlFeed<P> {
         let recorded =
             self.database.write(move |conn| Box::pin(async move { record_in(conn, entries, now).await }));
         Ok(recorded.await?)
+    }
+
+    async fn record_attempts(&self, attempts: Vec<Attempt>) -> Result<(), FeedError> {
+        Ok(record_attempts(&self.database, attempts, self.clock.now()).await?)
     }
 }
 

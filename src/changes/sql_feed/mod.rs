@@ -1,5 +1,6 @@
 //! The feed in SQL: SQLite and PostgreSQL alike.
 
+mod audit;
 mod history;
 mod lease;
 mod load;
@@ -86,6 +87,10 @@ struct FeedRow {
     purged_number: i64,
     recovered_number: i64,
     longest_lifetime: i64,
+    audit_number: i64,
+    audit_hash: Vec<u8>,
+    audit_purged_number: i64,
+    audit_purged_hash: Vec<u8>,
 }
 
 impl FeedRow {

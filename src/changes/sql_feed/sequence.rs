@@ -6,7 +6,9 @@ use std::time::Duration;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::audit::append;
 use super::{CHANNEL, ChangeRow, FeedRow, feed_row, number, of_kind, restrictions, stored};
+use crate::changes::audit::{AuditMark, Deed, Outcome};
 use crate::changes::change::{
     Change, KILL_LOGIN_SESSION, KillScope, LOGIN_SESSION, RECORDED_ONCE, RecordedChange,
 };
@@ -22,6 +24,8 @@ use crate::sql::{Connection, SqlError, on};
 /// A grant that is revoked already keeps its number, and so does a login session that was ended, or
 /// a rotation that is known to be lost: asking again waits for what was recorded.
 ///
+/// Who did what is recorded with it, or nothing is.
+///
 /// # Errors
 /// When SQL fails; the caller's transaction must then be rolled back.
 pub async fn record_in(
@@ -34,10 +38,12 @@ pub async fn record_in(
     let mut position = head.position()?;
     let mut numbers = Vec::with_capacity(entries.len());
     let mut rows = Vec::with_capacity(entries.len());
+    let mut deeds = Vec::with_capacity(entries.len());
     let longest = Duration::from_secs(u64::try_from(head.longest_lifetime).unwrap_or(u64::MAX));
     for mut entry in entries {
         if let Some(once) = recorded_once(&entry.change) {
             if let Some(number) = recorded.get(&once) {
+                deeds.push(Deed::recorded(&entry, *number, Outcome::Repeated));
                 numbers.push(*number);
                 continue;
             }
@@ -46,15 +52,17 @@ pub async fn record_in(
         if let Some(end) = entry.change.open_end() {
             end.get_or_insert(now + longest);
         }
+        deeds.push(Deed::recorded(&entry, position.number.next(), Outcome::Done));
         let row = RecordedChange::chain(&position.hash, position.number.next(), entry, now);
         position.number = row.number;
         position.hash = row.hash;
         numbers.push(row.number);
         rows.push(row);
     }
-    if !rows.is_empty() {
+    if !deeds.is_empty() {
         insert(conn, &rows).await?;
-        move_head(conn, position.number, &position.hash).await?;
+        let audited = append(conn, head.audit_bounds()?.head, deeds, now).await?;
+        move_head(conn, position.number, &position.hash, audited).await?;
     }
     Ok(numbers)
 }
@@ -78,7 +86,7 @@ pub async fn newest_kill(conn: &mut Connection, killed: &KillScope) -> Result<Ch
     at.map_or(Ok(ChangeNumber::ZERO), number)
 }
 
-async fn lock_head(conn: &mut Connection) -> Result<FeedRow, SqlError> {
+pub(super) async fn lock_head(conn: &mut Connection) -> Result<FeedRow, SqlError> {
     match conn {
         // The transaction began IMMEDIATE: it is the only writer already.
         Connection::Sqlite(_) => feed_row(conn).await,
@@ -220,9 +228,14 @@ pub(super) async fn move_head(
     conn: &mut Connection,
     number: ChangeNumber,
     hash: &ChangeHash,
+    audited: AuditMark,
 ) -> Result<(), SqlError> {
-    let moved =
-        diesel::update(feed::table).set((feed::number.eq(stored(number)?), feed::hash.eq(hash.0.to_vec())));
+    let moved = diesel::update(feed::table).set((
+        feed::number.eq(stored(number)?),
+        feed::hash.eq(hash.0.to_vec()),
+        feed::audit_number.eq(audited.number),
+        feed::audit_hash.eq(audited.hash.0.to_vec()),
+    ));
     on!(conn, c => moved.execute(c).await)?;
     if let Connection::Postgres(_) = conn {
         conn.batch(&format!("NOTIFY {CHANNEL}")).await?;
