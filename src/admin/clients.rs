@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Act, Admin, AdminError};
+use super::{Act, Admin, AdminError, unless_secret};
 use crate::changes::{Change, KillScope, Recorded, record_longest_lifetime};
 use crate::directory::{Client, Credentials, GrantType, clients};
 use crate::domain::identifier::ClientId;
@@ -71,7 +71,7 @@ pub(super) fn check_name(name: &str) -> Result<(), AdminError> {
 }
 
 pub(super) fn not_found(which: &str) -> impl FnOnce(AdminError) -> AdminError {
-    let which = which.to_owned();
+    let which = unless_secret(which);
     move |error| match error {
         AdminError::Sql(SqlError::NotFound) => {
             AdminError::NotFound(format!("there is no client {which:?}; see: symbolon client list"))

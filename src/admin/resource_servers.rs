@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::clients::check_name;
-use super::{Act, Admin, AdminError};
+use super::{Act, Admin, AdminError, unless_secret};
 use crate::changes::{Change, Recorded};
 use crate::directory::{Credentials, ResourceServer, ScopeDescriptions, resource_servers};
 use crate::domain::identifier::{ResourceIdentifier, ResourceServerId};
@@ -47,7 +47,7 @@ fn check_described(descriptions: &ScopeDescriptions, scope: &Scope) -> Result<()
 }
 
 fn explain(which: &str) -> impl FnOnce(AdminError) -> AdminError {
-    let which = which.to_owned();
+    let which = unless_secret(which);
     move |error| match error {
         AdminError::Sql(SqlError::NotFound) => AdminError::NotFound(format!(
             "there is no resource server {which:?}; see: symbolon resource-server list"

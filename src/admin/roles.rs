@@ -1,6 +1,6 @@
 //! Roles, as an admin makes and changes them.
 
-use super::{Act, Admin, AdminError};
+use super::{Act, Admin, AdminError, unless_secret};
 use crate::changes::{Change, Recorded};
 use crate::directory::roles::{self, Role};
 use crate::domain::identifier::RoleName;
@@ -9,11 +9,11 @@ use crate::sql::SqlError;
 
 /// That there is no such role, and where to look.
 pub(super) fn unknown(name: &str) -> String {
-    format!("there is no role {name:?}; see: symbolon role list")
+    format!("there is no role {:?}; see: symbolon role list", unless_secret(name))
 }
 
 fn explain(name: &str) -> impl FnOnce(AdminError) -> AdminError {
-    let name = name.to_owned();
+    let name = unless_secret(name);
     move |error| match error {
         AdminError::Sql(SqlError::NotFound) => AdminError::NotFound(unknown(&name)),
         AdminError::Sql(SqlError::Duplicate(_)) => {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Act, Admin, AdminError};
+use super::{Act, Admin, AdminError, unless_secret};
 use crate::changes::{Change, KillScope, Recorded};
 use crate::directory::roles;
 use crate::directory::users::{self, Entitlements, User};
@@ -58,7 +58,7 @@ impl fmt::Display for Entitle {
 }
 
 pub(super) fn explain(which: &str) -> impl FnOnce(AdminError) -> AdminError {
-    let which = which.to_owned();
+    let which = unless_secret(which);
     move |error| match error {
         AdminError::Sql(SqlError::NotFound) => {
             AdminError::NotFound(format!("there is no user {which:?}; see: symbolon user list"))

@@ -130,6 +130,11 @@ fn mint_and_revoke(
                     deployment.cli(&["token", "inspect", &token.0, "--as", &notes.id, "--json"]).success();
                 secrets.look_in("the command line", (inspected.stdout + &inspected.stderr).as_bytes());
             }
+            4 => {
+                // What is refused is audited too, and so is a token that stands where a name belongs.
+                assert_eq!(own.revoke_request(server, &token.0).send().status, 400);
+                deployment.cli(&["user", "disable", &token.0]).expect_status(1);
+            }
             _ => {}
         }
     }
@@ -144,6 +149,9 @@ fn look_at_servers(deployment: &Deployment, secrets: &Secrets) {
         secrets.look_in("standard error", server.stderr().as_bytes());
         secrets.look_in("standard output", server.stdout().as_bytes());
     }
+    let audit = deployment.cli(&["audit", "export"]).success().stdout;
+    assert!(["\"refused\"", "revoke-grant", "rotate-client-secret"].iter().all(|what| audit.contains(what)));
+    secrets.look_in("the audit", audit.as_bytes());
 }
 
 #[test]
