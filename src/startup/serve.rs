@@ -144,7 +144,7 @@ async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce<'_>
     let metrics = Metrics::new(&GrantType::ALL.map(GrantType::as_str)).map_err(other)?;
     let replica = ReplicaFeed::new(&config, &stores, &keys);
     let (feed, admission) = (replica.feed.clone(), replica.admission());
-    let links = Arc::default();
+    let (links, all_sightings) = (Arc::default(), AllSightings::default());
     let checks = ReplicaHealth {
         stores: stores.clone(),
         published: Arc::clone(&replica.published),
@@ -162,14 +162,12 @@ async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce<'_>
     );
     let shared = Arc::new(shared.map_err(other)?);
     let login = Arc::new(people::login(&config, &stores, &keys)?);
-    let demo_page = demo.as_ref().map(|demo| Arc::new(demo.page()));
-    let all_sightings = AllSightings::default();
     let workers = Workers {
         stores: stores.clone(),
         feed,
         keys,
         login,
-        demo: demo_page,
+        demo: demo.as_ref().map(|demo| Arc::new(demo.page())),
         admission,
         links,
         sightings: Arc::clone(&all_sightings),
@@ -212,9 +210,7 @@ async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce<'_>
             let alone = config.database_url.is_none();
             let (watch, mut ended) = TaskWatch::new(sql.handle().clone());
             let handle = replica.start(&config, &stores, alone, &watch);
-            let (database, clock) = (stores.database.clone(), Arc::clone(&stores.clock));
-            let left_out = shared.metrics.introspections_not_noted.clone();
-            watch.spawn("the keeper of sightings", sightings::keep(all_sightings, database, clock, left_out));
+            sightings::start(all_sightings, &stores, &shared.metrics, &watch);
             let announce = || announce(&config, demo.as_ref());
             let died = tokio::select! {
                 () = serve_until_stopped(&config, &shared, &mut stop, announce, &main_handle) => None,

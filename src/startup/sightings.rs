@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use super::replica::TaskWatch;
+use super::stores::Stores;
 use crate::directory::introspected::{self, Sighting};
 use crate::domain::clock::Clock;
 use crate::domain::identifier::GrantId;
 use crate::oauth::sightings::{MOST_SIGHTINGS, Sightings};
 use crate::sql::{Database, SqlError};
-use crate::telemetry::IntCounter;
+use crate::telemetry::{IntCounter, Metrics};
 
 const WRITE_EVERY: Duration = Duration::from_secs(10);
 /// How many rows are written in one transaction: others have to wait for it.
@@ -31,8 +33,15 @@ pub fn add(all: &AllSightings) -> Arc<Sightings> {
     sightings
 }
 
+/// Starts writing.
+pub fn start(all: AllSightings, stores: &Stores, metrics: &Metrics, watch: &TaskWatch) {
+    let (database, clock) = (stores.database.clone(), Arc::clone(&stores.clock));
+    let left_out = metrics.introspections_not_noted.clone();
+    watch.spawn("the keeper of sightings", keep(all, database, clock, left_out));
+}
+
 /// Writes until it is stopped. What SQL does not take is forgotten and counted: nothing rests on it.
-pub async fn keep(all: AllSightings, database: Database, clock: Arc<dyn Clock>, left_out: IntCounter) {
+async fn keep(all: AllSightings, database: Database, clock: Arc<dyn Clock>, left_out: IntCounter) {
     for round in 1_u32.. {
         tokio::time::sleep(WRITE_EVERY).await;
         let (sightings, missed) = take(&all);
