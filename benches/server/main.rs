@@ -16,6 +16,7 @@
 )]
 
 mod baselines;
+mod finding;
 mod installation;
 mod killing;
 mod load;
@@ -50,7 +51,7 @@ pub struct Options {
     /// How many tokens, and revocations, a million is; less for a quick look.
     #[arg(long, default_value_t = 1_000_000)]
     million: usize,
-    /// Only these: throughput, tokens, revocations, killing, restore, people, start.
+    /// Only these: throughput, tokens, revocations, finding, killing, restore, people, start.
     #[arg(long)]
     only: Vec<String>,
     /// Put the tables into docs/PERFORMANCE.md.
@@ -88,6 +89,9 @@ fn main() -> ExitCode {
     }
     if options.wants("restore") {
         restore::measure(&options, &mut budgets);
+    }
+    if options.wants("finding") {
+        finding::measure(&options, &mut budgets);
     }
     if options.wants("people") {
         tables.extend(people::measure(&options, &mut budgets));
