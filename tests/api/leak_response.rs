@@ -101,7 +101,7 @@ impl Night {
             .output()
             .unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
-        text.lines().map(|line| shown(line) + "\n").collect()
+        anonymous(&text).lines().map(|line| shown(line) + "\n").collect()
     }
 
     /// The page with what is printed now.
@@ -127,6 +127,20 @@ impl Night {
 /// What of a token is enough, and may be shown.
 fn part(token: &Token) -> String {
     token.as_str()[..21].to_owned()
+}
+
+/// A table of the audit without the name of the machine and of who works there.
+fn anonymous(text: &str) -> String {
+    const DESK: &str = "uid 1000 on desk";
+    let header = text.lines().next().unwrap_or_default();
+    let (Some(from), Some(action)) = (header.find("FROM"), header.find("ACTION")) else {
+        return text.to_owned();
+    };
+    let row = |line: &str| {
+        let place = if line.starts_with("NUMBER") { "FROM" } else { DESK };
+        format!("{}{place:width$}  {}\n", &line[..from], &line[action..], width = DESK.len())
+    };
+    text.lines().map(row).collect()
 }
 
 /// A line as the page shows it: without a secret, and without the names of one machine.
