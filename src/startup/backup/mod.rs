@@ -1,7 +1,7 @@
 //! Backups of the embedded default: two files of SQLite, and a manifest that says what they are.
 //!
-//! - [`take`] copies the files of a data directory, from which a server may go on serving.
-//! - [`restore`] puts them into a data directory from which nobody serves.
+//! - [`take()`] copies the files of a data directory, from which a server may go on serving.
+//! - [`restore()`] puts them into a data directory from which nobody serves.
 //!
 //! A data directory carries nothing that could show what was acknowledged after the backup. So after
 //! a restore everything that was issued before is dead, as [`recover`](crate::changes::recover) makes
