@@ -48,6 +48,11 @@ impl Actor {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// A program that may ask for the same as often as it likes.
+    pub(super) fn is_program(&self) -> bool {
+        ["client ", "resource server "].iter().any(|kind| self.0.starts_with(kind))
+    }
 }
 
 impl fmt::Display for Actor {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::acknowledge::Recorded;
-use super::audit::Attempt;
+use super::audit::{Allowance, Attempt};
 use super::entry::Entry;
 use super::store::{FeedError, Recorder};
 use crate::domain::clock::Clock;
@@ -39,7 +39,7 @@ impl Sequence {
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (queue, entries) = mpsc::channel(QUEUE);
         let (attempts, refused) = mpsc::channel(QUEUE);
-        let noting = note(refused, Arc::clone(&recorder));
+        let noting = note(refused, Arc::clone(&recorder), Arc::clone(&clock));
         let tasks = futures_util::future::join(commit(entries, recorder, clock, wake), noting);
         (Self { queue, attempts }, async { ((), ()) = tasks.await })
     }
@@ -69,9 +69,19 @@ impl Sequence {
     }
 }
 
-async fn note(mut refused: mpsc::Receiver<(Attempt, oneshot::Sender<()>)>, recorder: Arc<dyn Recorder>) {
+async fn note(
+    mut refused: mpsc::Receiver<(Attempt, oneshot::Sender<()>)>,
+    recorder: Arc<dyn Recorder>,
+    clock: Arc<dyn Clock>,
+) {
     let mut batch = Vec::new();
+    let mut allowance = Allowance::default();
     while refused.recv_many(&mut batch, BATCH).await > 0 {
+        // Whose attempt is left out need not wait.
+        batch.retain(|(attempt, _)| allowance.admits(attempt, clock.boot()));
+        if batch.is_empty() {
+            continue;
+        }
         let (attempts, replies): (Vec<Attempt>, Vec<_>) = batch.drain(..).unzip();
         match recorder.record_attempts(attempts).await {
             Ok(()) => {

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::support::cli::CliOutput;
 use super::support::deployment::Deployment;
+use super::support::http::Request;
 use super::{Place, assert_refused, error_line, members, with_notes};
 
 /// The rows that a list prints, the newest first.
@@ -41,6 +42,29 @@ fn d5_a_refused_revocation_is_audited_with_who_from_where_and_why() {
         assert_eq!(rows[0]["from"], "127.0.0.1");
         verify(&deployment, &[]).success();
     }
+}
+
+#[test]
+fn what_anybody_may_be_refused_leaves_no_row() {
+    let deployment = Deployment::embedded();
+    let (_, app) = with_notes(&deployment);
+    let spa = ["client", "create", "spa", "--public", "--scope", "notes:read", "--json"];
+    let spa = deployment.cli(&spa).success().json();
+    let server = deployment.replica(0);
+    let token = app.mint(server);
+    let revoke = Request::post(server.url("/revoke"));
+    let revoke = revoke.form(&[("token", token.as_str()), ("client_id", spa["client_id"].as_str().unwrap())]);
+    assert_eq!(revoke.send().status, 400);
+    assert!(
+        listed(&deployment, &["--grant", token.as_str()]).is_empty(),
+        "anybody may say that they are spa"
+    );
+    // Whoever proved who they are is named, once however often they ask.
+    let other = deployment.client("other", "notes:read");
+    for _ in 0..5 {
+        assert_eq!(other.revoke_request(server, token.as_str()).send().status, 400);
+    }
+    assert_eq!(listed(&deployment, &["--grant", token.as_str()]).len(), 1);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Rows are written in the transactions that record the changes, so what cannot be audited does not happen. They outlive
 //! the rows of the feed, which are kept for as long as a replica may need them.
 
+mod allowance;
 mod verify;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::fmt;
 use diesel::prelude::*;
 use sha2::{Digest as _, Sha256};
 
+pub use self::allowance::Allowance;
 pub use self::verify::{Broken, Fault, Walk};
 use super::change::{Change, Edit, KillScope};
 use super::entry::{Author, Entry};
@@ -17,6 +19,9 @@ use crate::domain::calendar;
 use crate::domain::clock::Timestamp;
 use crate::domain::position::{ChangeHash, ChangeNumber};
 use crate::sql::schema::audit;
+
+/// What retention does: its rows say up to which number it took rows away, at the end of their detail.
+pub(super) const PURGE: &str = "purge-audit";
 
 /// What became of what somebody wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use diesel_async::RunQueryDsl;
 
 use super::sequence::lock_head;
 use super::{FeedRow, Projection, SqlFeed, chain_value, feed_row};
-use crate::changes::audit::{Attempt, AuditBounds, AuditFilter, AuditMark, AuditRow, Deed, Outcome};
+use crate::changes::audit::{Attempt, AuditBounds, AuditFilter, AuditMark, AuditRow, Deed, Outcome, PURGE};
 use crate::changes::entry::Author;
 use crate::changes::store::FeedError;
 use crate::domain::clock::Timestamp;
@@ -237,7 +237,7 @@ async fn purge_round(
     on!(conn, c => diesel::delete(old).execute(c).await)?;
     let deed = Deed {
         author,
-        action: "purge-audit",
+        action: PURGE,
         target: String::new(),
         detail: Some(format!("rows {} to {}", purged.number.saturating_add(1), last.number)),
         outcome: Outcome::Done,

@@ -43,7 +43,9 @@ pub async fn record_in(
     for mut entry in entries {
         if let Some(once) = recorded_once(&entry.change) {
             if let Some(number) = recorded.get(&once) {
-                deeds.push(Deed::recorded(&entry, *number, Outcome::Repeated));
+                if !entry.author.actor.is_program() {
+                    deeds.push(Deed::recorded(&entry, *number, Outcome::Repeated));
+                }
                 numbers.push(*number);
                 continue;
             }
