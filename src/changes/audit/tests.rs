@@ -27,7 +27,7 @@ fn rows() -> (Vec<AuditRow>, AuditMark) {
 fn walk(rows: &[AuditRow], head: AuditMark, noted: Option<AuditMark>) -> Result<AuditMark, Broken> {
     let mut walk = Walk::new(AuditMark::default(), noted)?;
     rows.iter().try_for_each(|row| walk.step(row, head))?;
-    walk.end(head)?;
+    walk.end(AuditBounds { head, ..AuditBounds::default() })?;
     Ok(walk.at())
 }
 
@@ -44,7 +44,24 @@ fn rows_that_nobody_touched_are_proved_from_whatever_came_before_them() {
     let third = AuditMark { number: 3, hash: rows[2].chain_value(&mark_of(&rows[1]).hash, 3) };
     let mut later = Walk::new(third, None).unwrap();
     rows[3..].iter().for_each(|row| later.step(row, head).unwrap());
-    assert_eq!((later.end(head), later.at()), (Ok(()), head));
+    assert_eq!((later.end(AuditBounds { head, ..AuditBounds::default() }), later.at()), (Ok(()), head));
+}
+
+#[test]
+fn rows_that_retention_did_not_take_away_are_missed() {
+    let (mut rows, mut head) = rows();
+    let purge = |upto: i64| Deed { action: PURGE, detail: Some(format!("rows 1 to {upto}")), ..deed("") };
+    rows.push(head.append(purge(2), AT));
+    let second = mark_of(&rows[1]);
+    let end = |purged: AuditMark| {
+        let kept = usize::try_from(purged.number).unwrap();
+        let mut walk = Walk::new(purged, None).unwrap();
+        rows[kept..].iter().for_each(|row| walk.step(row, head).unwrap());
+        walk.end(AuditBounds { purged, head })
+    };
+    assert_eq!(end(second), Ok(()));
+    // Somebody moved the mark, and took one more.
+    assert_eq!(end(mark_of(&rows[2])), Err(Broken { number: 3, fault: Fault::Removed }));
 }
 
 fn mark_of(row: &AuditRow) -> AuditMark {

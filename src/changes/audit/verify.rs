@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{AuditMark, AuditRow};
+use super::{AuditBounds, AuditMark, AuditRow, PURGE};
 
 /// What is wrong with the first row that is not as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,12 +61,14 @@ impl fmt::Display for Broken {
 pub struct Walk {
     at: AuditMark,
     noted: Option<AuditMark>,
+    /// Up to which row the last purge on the way took rows away.
+    purged: Option<i64>,
 }
 
 impl Walk {
     /// Begins after `start`, which is known to be right. `noted` is a place to prove on the way.
     pub fn new(start: AuditMark, noted: Option<AuditMark>) -> Result<Self, Broken> {
-        let walk = Self { at: start, noted };
+        let walk = Self { at: start, noted, purged: None };
         walk.check_noted()?;
         Ok(walk)
     }
@@ -93,6 +95,9 @@ impl Walk {
             return Err(Broken { number, fault: Fault::Altered });
         }
         self.at = AuditMark { number, hash };
+        if row.action == PURGE {
+            self.purged = row.detail.as_deref().and_then(|detail| detail.rsplit(' ').next()?.parse().ok());
+        }
         self.check_noted()
     }
 
@@ -100,12 +105,16 @@ impl Walk {
     ///
     /// # Errors
     /// When the audit ended later, or otherwise.
-    pub fn end(&self, head: AuditMark) -> Result<(), Broken> {
+    pub fn end(&self, AuditBounds { purged, head }: AuditBounds) -> Result<(), Broken> {
         if self.at.number < head.number {
             return Err(Broken { number: self.at.number.saturating_add(1), fault: Fault::Removed });
         }
         if self.at != head {
             return Err(Broken { number: self.at.number, fault: Fault::Altered });
+        }
+        // Retention leaves a row about what it took away; what else is missing somebody removed.
+        if purged.number > self.purged.unwrap_or(0) {
+            return Err(Broken { number: purged.number, fault: Fault::Removed });
         }
         match self.noted {
             Some(noted) if noted.number > head.number => {
