@@ -98,11 +98,14 @@ fn changes_for(leaked: &Leaked) -> Vec<Change> {
     let of_session = || Change::Killed(KillScope::login_session(id));
     let of_grant =
         Change::GrantRevoked { grant: id, ends_at: record.as_ref().map(|record| record.expires_at) };
-    let is_session = session.is_some() || part.kind() == Some(TokenKind::LoginSession);
-    match (is_session, record.is_some() || part.kind().is_some()) {
+    // What a cut-off token calls itself nothing proves, while the store cannot be asked.
+    let is_proved = matches!(part, TokenPart::Whole(_)) || !matches!(leaked.stored, Stored::Unknown);
+    let kind = part.kind().filter(|_| is_proved);
+    let is_session = session.is_some() || kind == Some(TokenKind::LoginSession);
+    match (is_session, record.is_some() || kind.is_some()) {
         (true, _) => vec![of_session()],
         (false, true) => vec![of_grant],
-        // A bare id of what the store has lost, which may have been either.
+        // A bare id of what the store has lost, or a part while it cannot be asked: it may be either.
         (false, false) => vec![of_grant, of_session()],
     }
 }

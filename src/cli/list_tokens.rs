@@ -39,7 +39,7 @@ pub fn run(list: &ListTokens, context: &Context, output: &Output) -> Result<Exit
         }
         told.tell(&search, found, context, output);
     }
-    output.document(&json!({ "grants": documents, "complete": is_complete && !search.is_cut }))?;
+    output.document(&json!({ "grants": documents, "complete": is_complete && !search.is_cut && search.not_understood == 0 }))?;
     say_what_is_missing(&search, found, is_complete, output);
     Ok(ExitCode::SUCCESS)
 }

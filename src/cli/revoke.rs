@@ -110,7 +110,15 @@ fn read_session(part: &str, context: &Context) -> Result<Target, CliError> {
         TokenPart::parse(part.trim()).map_err(|error| CliError::Usage(format!("--session: {error}")))?;
     let id = part.grant_id();
     let stored = context.block_on(context.stores.load_grant(id));
-    let stored = stored.inspect_err(|error| log::warn!("{error}")).ok().flatten();
+    let stored = match stored {
+        Ok(stored) => stored,
+        Err(_) if part.kind() == Some(TokenKind::LoginSession) => None,
+        Err(error) => {
+            let why =
+                "without it nobody can tell whether this is a login session; see: symbolon token revoke";
+            return Err(CliError::Failed(format!("{error}; {why}")));
+        }
+    };
     let session = stored.as_ref().and_then(|stored| LoginSessionRecord::decode(stored).ok());
     let is_other = part.kind().is_some_and(|kind| kind != TokenKind::LoginSession);
     if is_other || (session.is_none() && stored.is_some()) {

@@ -153,3 +153,19 @@ fn what_makes_no_sense_is_refused_and_kills_nothing() {
     error_line(run(&["revoke", "--consent", "mira", "nothing", "--yes"]), 1);
     assert!(house.is_live(&tokens) && house.is_logged_in(&browser));
 }
+
+#[test]
+fn what_may_be_no_login_session_is_not_killed_as_one_while_the_store_cannot_be_asked() {
+    let house = House::of(Deployment::scaled(1));
+    let (browser, tokens) = house.logged_in();
+    let session = browser.cookies[SESSION].clone();
+    let bare = &session[4..21];
+    house.deployment.redis().freeze();
+    let line = error_line(house.deployment.cli(&["revoke", "--session", bare, "--yes"]), 1);
+    assert!(line.contains("symbolon token revoke"), "{line}");
+    let said = revoke(&house, &["--session", &session[..21]]);
+    assert!(said.contains(bare), "what calls itself one is: {said}");
+    house.deployment.redis().thaw();
+    house.deployment.replica(0).wait_until_ready(true, std::time::Duration::from_secs(30));
+    assert!(!house.is_logged_in(&browser) && !house.is_live(&tokens));
+}
