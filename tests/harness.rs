@@ -147,8 +147,9 @@ fn a_proxy_stalls_cuts_refuses_and_passes_again() {
     assert!(connect().and_then(|mut client| client.command(&["PING"])).is_err(), "a new one is cut too");
 
     proxy.refuse();
-    let refused = connect().err().map(|error| error.kind());
-    assert_eq!(refused, Some(io::ErrorKind::ConnectionRefused));
+    wait::until_true("nobody listens", 10 * SHORT, || {
+        connect().err().map(|error| error.kind()) == Some(io::ErrorKind::ConnectionRefused)
+    });
 
     proxy.pass();
     proxy.latency(Duration::from_millis(20));

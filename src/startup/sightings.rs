@@ -14,8 +14,10 @@ use crate::sql::{Database, SqlError};
 use crate::telemetry::{IntCounter, Metrics};
 
 const WRITE_EVERY: Duration = Duration::from_secs(10);
-/// How many rows are written in one transaction: others have to wait for it.
-const BATCH: usize = 2_000;
+/// How many rows are written in one transaction, and the pause after it: others have to wait for it, and must have
+/// their turn before the next.
+const BATCH: usize = 500;
+const BETWEEN: Duration = Duration::from_millis(20);
 /// Once in so many times rows are deleted of which nobody will ask any more.
 const PURGE_EVERY: u32 = 60;
 /// For how long after a grant's end somebody might.
@@ -51,6 +53,7 @@ async fn keep(all: AllSightings, database: Database, clock: Arc<dyn Clock>, left
                 log::debug!("where tokens were introspected is not written down: {error}");
                 left_out.inc_by(batch.len() as u64);
             }
+            tokio::time::sleep(BETWEEN).await;
         }
         if round.is_multiple_of(PURGE_EVERY)
             && let Err(error) = purge(&database, clock.as_ref()).await
