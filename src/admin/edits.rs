@@ -96,17 +96,12 @@ impl Admin {
     ///
     /// # Errors
     /// When SQL fails; the edits may have been recorded, and asking again is safe.
-    pub async fn edit(
-        &self,
-        grants: &[Held],
-        edit: &Edit,
-        reason: Option<String>,
-    ) -> Result<Recorded, AdminError> {
+    pub async fn edit(&self, grants: &[Held], edit: &Edit) -> Result<Recorded, AdminError> {
         let changes = grants.iter().map(|held| Change::GrantEdited {
             grant: held.grant_id,
             edit: edit.clone(),
             ends_at: held.record.as_ref().map(|record| record.expires_at),
         });
-        self.record_all(changes.collect(), reason).await
+        self.record_all(changes.collect()).await
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::tokens::{dead_because, session_dead_because};
 use super::{Admin, AdminError};
-use crate::changes::{Change, Entry, FeedStore, KillScope, Recorded, lock_sequence, record_in};
+use crate::changes::{Change, FeedStore, KillScope, Recorded, lock_sequence, record_in};
 use crate::directory::Snapshot;
 use crate::domain::clock::Timestamp;
 use crate::domain::token::{TokenKind, TokenPart};
@@ -137,7 +137,6 @@ impl Admin {
         &self,
         judge: &Judge,
         leaked: &[Leaked],
-        reason: Option<String>,
     ) -> Result<(Vec<Verdict>, Recorded), AdminError> {
         let now = self.clock.now();
         let mut entries = Vec::with_capacity(leaked.len());
@@ -147,8 +146,7 @@ impl Admin {
             let first = seen.insert(entry.part.grant_id());
             let changes = if first { changes_for(entry) } else { Vec::new() };
             spans.push(changes.len());
-            let entry = |change| Entry::new(change, self.author.clone()).because(reason.clone());
-            entries.extend(changes.into_iter().map(entry));
+            entries.extend(changes.into_iter().map(self.entry()));
         }
         let written = self.database.write(move |conn| {
             Box::pin(async move {

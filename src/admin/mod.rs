@@ -15,6 +15,7 @@ pub mod search;
 pub mod sets;
 pub mod tokens;
 pub mod users;
+mod words;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+use self::words::unless_secret;
+pub use self::words::{Reason, UnsuitableReason};
 use crate::changes::audit::Attempt;
 use crate::changes::{
     Acknowledgement, Acknowledger, Author, Change, Entry, FeedError, History, KillScope, Recorded, Recorder,
@@ -39,8 +42,6 @@ use crate::sql::{Connection, Database, SqlError};
 const WITNESS_PATIENCE: Duration = Duration::from_secs(2);
 /// How long replicas are looked at before it is considered how that goes.
 const LOOK_FOR: Duration = Duration::from_secs(5);
-/// The longest name that is written into the audit as it was typed.
-const LONGEST_TARGET: usize = 200;
 /// How many times in a row SQL may fail meanwhile.
 const MAX_FAILURES: u32 = 5;
 
@@ -117,16 +118,6 @@ fn refusal(error: &SqlError) -> Option<&str> {
     }
 }
 
-/// What somebody typed as a name, unless it may be a secret in the wrong place.
-fn unless_secret(typed: &str) -> String {
-    let marks = ["sya_", "syr_", "syc_", "sys_", "syd_", "syk_"];
-    let is_long = typed.chars().count() > LONGEST_TARGET;
-    match is_long || marks.iter().any(|mark| typed.contains(mark)) {
-        true => "(not shown: it may be a secret)".to_owned(),
-        false => typed.to_owned(),
-    }
-}
-
 /// The hands of an admin: one for each command.
 pub struct Admin {
     database: Database,
@@ -136,6 +127,8 @@ pub struct Admin {
     acknowledger: Acknowledger,
     witness: WitnessMover,
     author: Author,
+    /// Why, on every change that is recorded.
+    reason: Option<Reason>,
 }
 
 /// What a unit of work did to the directory, and the changes that tell of it.
@@ -144,13 +137,11 @@ struct Act<T> {
     changes: Vec<Change>,
     /// More than the name of the act says, for the audit: which role was given.
     detail: Option<String>,
-    /// Why, on what cannot be undone.
-    reason: Option<String>,
 }
 
 impl<T> Act<T> {
     const fn new(value: T, changes: Vec<Change>) -> Self {
-        Self { value, changes, detail: None, reason: None }
+        Self { value, changes, detail: None }
     }
 }
 
@@ -165,7 +156,19 @@ impl Admin {
     ) -> Self {
         let acknowledger = Acknowledger::new(Arc::new(feed.clone()), Arc::clone(&clock));
         let author = author.into();
-        Self { database, feed, clock, entropy, acknowledger, witness, author }
+        Self { database, feed, clock, entropy, acknowledger, witness, author, reason: None }
+    }
+
+    /// The same hands, which say why they do what they do.
+    #[must_use]
+    pub fn because(self, reason: Option<Reason>) -> Self {
+        Self { reason, ..self }
+    }
+
+    /// What is recorded of a change: that it was this admin, and why.
+    fn entry(&self) -> impl Fn(Change) -> Entry + Send + use<> {
+        let (author, reason) = (self.author.clone(), self.reason.clone().map(String::from));
+        move |change| Entry::new(change, author.clone()).because(reason.clone())
     }
 
     /// Runs a unit of work and records its changes, in one transaction. `action` names what is done to `target`; kills that
@@ -180,20 +183,16 @@ impl Admin {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<Act<T>, SqlError>> + Send + 'static,
     {
-        let (author, now) = (self.author.clone(), self.clock.now());
+        let (entry, now) = (self.entry(), self.clock.now());
         let acted = self.database.write(move |conn| {
             Box::pin(async move {
                 // First of all: whoever changes the directory waits here, in one order, and so alters
                 // what the one before has made.
                 lock_sequence(conn).await?;
-                let Act { value, changes, detail, reason } = unit(conn).await?;
-                let entry = |change: Change| {
-                    let is_kill = change.killed().is_some();
-                    let entry = Entry::new(change, author.clone()).because(reason.clone());
-                    match is_kill {
-                        true => entry,
-                        false => Entry { action: Some(action), detail: detail.clone(), ..entry },
-                    }
+                let Act { value, changes, detail } = unit(conn).await?;
+                let entry = |change: Change| match change.killed().is_some() {
+                    true => entry(change),
+                    false => Entry { action: Some(action), detail: detail.clone(), ..entry(change) },
                 };
                 let numbers = record_in(conn, changes.into_iter().map(entry).collect(), now).await?;
                 Ok((value, numbers.into_iter().max().unwrap_or_default()))
@@ -211,6 +210,22 @@ impl Admin {
         Ok((value, Recorded { number, since: self.clock.boot() }))
     }
 
+    /// What somebody looked for before they would do `action` to it; that there is none is recorded as a refusal.
+    ///
+    /// # Errors
+    /// Those of `found`.
+    pub async fn unless_refused<T>(
+        &self,
+        action: &'static str,
+        target: &str,
+        found: Result<T, AdminError>,
+    ) -> Result<T, AdminError> {
+        if let Err(error @ (AdminError::Invalid(_) | AdminError::NotFound(_))) = &found {
+            self.note_refusal(action, target, &error.to_string()).await;
+        }
+        found
+    }
+
     /// Records that something was refused, as far as that can be done: it is refused all the same.
     pub async fn note_refusal(&self, action: &'static str, target: &str, why: &str) {
         let (author, target) = (self.author.clone(), unless_secret(target));
@@ -221,14 +236,13 @@ impl Admin {
     }
 
     /// Records a change that touches nothing but the feed.
-    async fn record(&self, change: Change, reason: Option<String>) -> Result<Recorded, AdminError> {
-        self.record_all(vec![change], reason).await
+    async fn record(&self, change: Change) -> Result<Recorded, AdminError> {
+        self.record_all(vec![change]).await
     }
 
     /// The same of several, of which all are recorded or none.
-    async fn record_all(&self, changes: Vec<Change>, reason: Option<String>) -> Result<Recorded, AdminError> {
-        let entry = |change| Entry::new(change, self.author.clone()).because(reason.clone());
-        let numbers = self.feed.record(changes.into_iter().map(entry).collect()).await?;
+    async fn record_all(&self, changes: Vec<Change>) -> Result<Recorded, AdminError> {
+        let numbers = self.feed.record(changes.into_iter().map(self.entry()).collect()).await?;
         let number = numbers.into_iter().max().unwrap_or_default();
         Ok(Recorded { number, since: self.clock.boot() })
     }
@@ -237,8 +251,8 @@ impl Admin {
     ///
     /// # Errors
     /// When SQL fails; the kill may have been recorded, and asking again is safe.
-    pub async fn kill(&self, scope: KillScope, reason: Option<String>) -> Result<Recorded, AdminError> {
-        self.record(Change::Killed(scope), reason).await
+    pub async fn kill(&self, scope: KillScope) -> Result<Recorded, AdminError> {
+        self.record(Change::Killed(scope)).await
     }
 
     /// Waits until every replica has confirmed, at most for `patience`; and moves the witness past
@@ -277,11 +291,10 @@ impl Admin {
     pub async fn recover(
         &self,
         seen: Option<crate::domain::position::Position>,
-        reason: Option<String>,
     ) -> Result<crate::domain::position::Position, AdminError> {
         let head = self.feed.head().await?;
         let seen = seen.map_or(head.position.number, |seen| seen.number);
-        let entry = Entry::new(Change::Recovered, self.author.clone()).because(reason);
+        let entry = self.entry()(Change::Recovered);
         Ok(crate::changes::recover(&self.database, entry, seen, self.clock.now()).await?)
     }
 }

@@ -18,7 +18,7 @@ pub struct Reach {
     pub grants: u64,
     pub access_tokens: u64,
     pub login_sessions: u64,
-    /// Whether there may be more: of one user, only so many are listed.
+    /// Whether there may be more: of one user only so many are listed, and some may be records of a newer version.
     pub may_be_more: bool,
 }
 
@@ -39,8 +39,15 @@ impl Count<'_> {
             }
             return;
         }
-        // Lists and counts of failures are no grants.
-        let Ok(grant) = record.decode() else { return };
+        let grant = match record.decode() {
+            Ok(grant) => grant,
+            // A list, or a count of failures.
+            Err(_) if record.is_no_grant() => return,
+            Err(_) => {
+                self.reach.may_be_more = true;
+                return;
+            }
+        };
         let is_live = dead_because(&self.known, self.now, id, Some(&grant), None).is_none();
         if is_live && reaches(self.scope, &grant.bonds()) {
             let live = grant.access_tokens.iter().filter(|token| token.expires_at > self.now);

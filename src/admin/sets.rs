@@ -30,7 +30,6 @@ impl Admin {
         &self,
         id: &ClientId,
         and: AndClient,
-        reason: Option<String>,
     ) -> Result<(Client, Option<PlainSecret>, Recorded), AdminError> {
         let action = match and {
             AndClient::Disable => "disable-client",
@@ -57,7 +56,7 @@ impl Admin {
                 clients::update(conn, &client).await?;
                 let kill = Change::Killed(KillScope::Client(client.id.clone()));
                 let changes = vec![kill, Change::ClientChanged(client.id.clone())];
-                Ok(Act { reason, ..Act::new(client, changes) })
+                Ok(Act::new(client, changes))
             })
         });
         let (client, recorded) = acted.await.map_err(super::clients::not_found(id.as_str()))?;
@@ -68,11 +67,7 @@ impl Admin {
     ///
     /// # Errors
     /// [`AdminError::NotFound`] when there is none.
-    pub async fn kill_user_and_password(
-        &self,
-        id: &UserId,
-        reason: Option<String>,
-    ) -> Result<Recorded, AdminError> {
+    pub async fn kill_user_and_password(&self, id: &UserId) -> Result<Recorded, AdminError> {
         let which = id.to_string();
         let acted = self.act("require-password-change", id.as_str(), move |conn| {
             Box::pin(async move {
@@ -80,7 +75,7 @@ impl Admin {
                 user.must_change_password = true;
                 users::update(conn, &user).await?;
                 let kill = Change::Killed(KillScope::Subject(user.id.clone()));
-                Ok(Act { reason, ..Act::new((), vec![kill, Change::UserChanged(user.id)]) })
+                Ok(Act::new((), vec![kill, Change::UserChanged(user.id)]))
             })
         });
         let ((), recorded) = acted.await.map_err(super::users::explain(id.as_str()))?;
@@ -91,19 +86,14 @@ impl Admin {
     ///
     /// # Errors
     /// When SQL fails; it may have been recorded, and asking again is safe.
-    pub async fn withdraw_consent(
-        &self,
-        user: &UserId,
-        client: &ClientId,
-        reason: Option<String>,
-    ) -> Result<Recorded, AdminError> {
+    pub async fn withdraw_consent(&self, user: &UserId, client: &ClientId) -> Result<Recorded, AdminError> {
         let target = user.as_str();
         let (user, client) = (user.clone(), client.clone());
         let acted = self.act("withdraw-consent", target, move |conn| {
             Box::pin(async move {
                 consents::forget(conn, &user, &client).await?;
                 let kill = Change::Killed(KillScope::Consent(user, client));
-                Ok(Act { reason, ..Act::new((), vec![kill]) })
+                Ok(Act::new((), vec![kill]))
             })
         });
         Ok(acted.await?.1)

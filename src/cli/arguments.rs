@@ -5,6 +5,7 @@ mod backup;
 mod edits;
 mod finding;
 mod people;
+mod reason;
 mod resource_servers;
 mod revoking;
 
@@ -20,6 +21,7 @@ pub use self::backup::{Recover, RestoreBackup, TakeBackup};
 pub use self::edits::{EditCommand, EditedTokens};
 pub use self::finding::{InspectToken, ListTokens, Moment};
 pub use self::people::{CreateUser, ListUsers, RoleCommand, SetPassword, UserCommand};
+pub use self::reason::ReasonFlag;
 pub use self::resource_servers::{CreateResourceServer, ResourceServerCommand, UpdateResourceServer};
 pub use self::revoking::{RevokeEverything, RevokeTokens};
 use crate::config::{Flags, SETTINGS, Setting};
@@ -32,6 +34,8 @@ pub struct Arguments {
     // First: reading the command takes it, and the settings after it, out of the matches.
     #[command(flatten)]
     pub settings: SettingFlags,
+    #[command(flatten)]
+    pub reason: ReasonFlag,
     #[command(subcommand)]
     pub command: Command,
     /// Configuration file (TOML)
@@ -217,9 +221,6 @@ pub enum TokenCommand {
 
 #[derive(Clone, Args)]
 pub struct Destructive {
-    /// Why, for those who ask later
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -329,7 +330,7 @@ pub fn command() -> clap::Command {
 fn add_settings_below(command: clap::Command) -> clap::Command {
     command.mut_subcommands(|subcommand| {
         let serves = matches!(subcommand.get_name(), "serve" | "quickstart");
-        add_settings_below(add_settings(subcommand, serves))
+        add_settings_below(reason::add(add_settings(subcommand, serves)))
     })
 }
 

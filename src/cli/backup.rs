@@ -9,6 +9,7 @@ use super::arguments::{RestoreBackup, TakeBackup};
 use super::context::{Context, prepare};
 use super::output::Output;
 use super::revoke::may_proceed;
+use crate::admin::Reason;
 use crate::config::{Config, Sources};
 use crate::startup::backup::{self, BackupError};
 
@@ -44,7 +45,12 @@ pub fn take(command: &TakeBackup, sources: &Sources, output: &Output) -> Result<
     Ok(ExitCode::SUCCESS)
 }
 
-pub fn restore(command: &RestoreBackup, sources: &Sources, output: &Output) -> Result<ExitCode, CliError> {
+pub fn restore(
+    command: &RestoreBackup,
+    sources: &Sources,
+    reason: Option<Reason>,
+    output: &Output,
+) -> Result<ExitCode, CliError> {
     let (config, runtime) = prepare(sources)?;
     let (directory, data_dir) = (&command.directory, config.data_dir.display());
     let manifest = backup::rehearse(&config, directory, command.replace)?;
@@ -63,7 +69,6 @@ pub fn restore(command: &RestoreBackup, sources: &Sources, output: &Output) -> R
     {
         return Ok(ExitCode::FAILURE);
     }
-    let reason = command.destructive.reason.clone();
     let restored = runtime.block_on(backup::restore(&config, directory, command.replace, reason))?;
     let mut lines = vec![
         format!("restored {what}"),

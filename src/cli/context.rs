@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
 use super::{CliError, Output};
-use crate::admin::{Admin, AdminError};
+use crate::admin::{Admin, AdminError, Reason};
 use crate::changes::{Acknowledgement, Recorded, Standing};
 use crate::config::{Config, Sources};
 use crate::domain::clock::MAX_LEASE;
@@ -74,6 +74,12 @@ impl Context {
     pub fn open_existing(sources: &Sources) -> Result<Self, CliError> {
         Stores::embedded_database_exists(&Config::load(sources)?).map_err(CliError::Failed)?;
         Self::open_migrated(sources)
+    }
+
+    /// The same, for a command that says why it does what it does.
+    #[must_use]
+    pub fn because(self, reason: Option<Reason>) -> Self {
+        Self { admin: self.admin.because(reason), ..self }
     }
 
     /// Reads a new password for the user who logs in as `name` from standard input; one newline at

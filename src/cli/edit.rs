@@ -35,6 +35,9 @@ struct Refusal {
 pub fn run(command: &EditCommand, context: &Context, output: &Output) -> Result<ExitCode, CliError> {
     let (edit, which) = read(command, context)?;
     let verdicts = judge(&edit, &which.parts, context)?;
+    if !which.destructive.dry_run {
+        note_refusals(&edit, &verdicts, context);
+    }
     let wanted: Vec<Held> =
         verdicts.iter().filter_map(|verdict| verdict.held.as_ref().ok().cloned()).collect();
     if which.destructive.dry_run || wanted.is_empty() {
@@ -50,7 +53,7 @@ pub fn run(command: &EditCommand, context: &Context, output: &Output) -> Result<
     if !may {
         return Ok(ExitCode::FAILURE);
     }
-    let recorded = context.block_on(context.admin.edit(&wanted, &edit, which.destructive.reason.clone()))?;
+    let recorded = context.block_on(context.admin.edit(&wanted, &edit))?;
     let settled = context.settle(recorded, output)?;
     let verdicts = after(verdicts, context)?;
     let confirmed = (confirmations(&settled), confirmations_json(&settled));
@@ -128,6 +131,15 @@ fn judge(edit: &Edit, parts: &[String], context: &Context) -> Result<Vec<Verdict
         Some(Verdict { shown, held })
     });
     Ok(judged.collect())
+}
+
+/// Of what names no grant, nothing is noted: it may be anything.
+fn note_refusals(edit: &Edit, verdicts: &[Verdict], context: &Context) {
+    let refused = verdicts.iter().filter_map(|verdict| verdict.held.as_ref().err());
+    for Refusal { grant, why } in refused {
+        let Some(grant) = grant else { continue };
+        context.block_on(context.admin.note_refusal(edit.kind(), &grant.to_string(), why));
+    }
 }
 
 fn unless_objected(held: Held, edit: &Edit, now: Timestamp) -> Result<Held, Refusal> {

@@ -128,7 +128,7 @@ pub fn recover(command: &Recover, context: &Context, output: &Output) -> Result<
     if !may_proceed(command, question)? {
         return Ok(ExitCode::FAILURE);
     }
-    let position = context.block_on(context.admin.recover(witness, command.reason.clone()))?;
+    let position = context.block_on(context.admin.recover(witness))?;
     let reset = context.block_on(context.stores.reset_witness(position));
     reset.map_err(|error| failed(format!("{error}; run recover again when it can be")))?;
     if *token_key_lost {

@@ -91,7 +91,8 @@ pub fn run() -> ExitCode {
 }
 
 fn dispatch(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError> {
-    let Arguments { command, config, settings, json: _ } = arguments;
+    let Arguments { command, config, settings, reason, json: _ } = arguments;
+    let reason = reason.read()?;
     // Needed before there is a configuration.
     let sources = match command {
         Command::TokenKey(_) => Sources::default(),
@@ -104,19 +105,31 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError>
         Command::Healthcheck(command) => healthcheck::run(&command, &sources, output),
         Command::Migrate => maintenance::migrate(&Context::open(&sources)?, output),
         Command::Recover(command) => {
-            maintenance::recover(&command, &Context::open_existing(&sources)?, output)
+            maintenance::recover(&command, &Context::open_existing(&sources)?.because(reason), output)
         }
         Command::Backup(command) => backup::take(&command, &sources, output),
-        Command::Restore(command) => backup::restore(&command, &sources, output),
-        Command::Client(command) => clients::run(command, &Context::open_migrated(&sources)?, output),
-        Command::ResourceServer(command) => {
-            resource_servers::run(command, &Context::open_migrated(&sources)?, output)
+        Command::Restore(command) => backup::restore(&command, &sources, reason, output),
+        Command::Client(command) => {
+            clients::run(command, &Context::open_migrated(&sources)?.because(reason), output)
         }
-        Command::User(command) => users::run(command, &Context::open_migrated(&sources)?, output),
-        Command::Role(command) => roles::run(command, &Context::open_migrated(&sources)?, output),
-        Command::Token(command) => tokens::run(command, &Context::open_existing(&sources)?, output),
-        Command::Revoke(command) => revoke::run(&command, &Context::open_existing(&sources)?, output),
-        Command::Audit(command) => audit::run(&command, &Context::open_existing(&sources)?, output),
+        Command::ResourceServer(command) => {
+            resource_servers::run(command, &Context::open_migrated(&sources)?.because(reason), output)
+        }
+        Command::User(command) => {
+            users::run(command, &Context::open_migrated(&sources)?.because(reason), output)
+        }
+        Command::Role(command) => {
+            roles::run(command, &Context::open_migrated(&sources)?.because(reason), output)
+        }
+        Command::Token(command) => {
+            tokens::run(command, &Context::open_existing(&sources)?.because(reason), output)
+        }
+        Command::Revoke(command) => {
+            revoke::run(&command, &Context::open_existing(&sources)?.because(reason), output)
+        }
+        Command::Audit(command) => {
+            audit::run(&command, &Context::open_existing(&sources)?.because(reason), output)
+        }
         Command::TokenKey(command) => maintenance::token_key(&command, output),
     }
 }

@@ -69,20 +69,34 @@ pub fn run(revoke: &RevokeEverything, context: &Context, output: &Output) -> Res
 
 fn read(revoke: &RevokeEverything, context: &Context) -> Result<Target, CliError> {
     let whose = &revoke.whose;
-    let user = |which: &str| context.block_on(context.admin.user(which)).map(|found| found.user);
+    let admin = &context.admin;
+    // Nobody asked for anything to be done.
+    let is_dry = revoke.destructive.dry_run;
+    let user = |action, which: &str| {
+        context.block_on(async {
+            let found = admin.user(which).await.map(|found| found.user);
+            if is_dry { found } else { admin.unless_refused(action, which, found).await }
+        })
+    };
+    let client = |action, which: &str| {
+        context.block_on(async {
+            let found = admin.client(which).await;
+            if is_dry { found } else { admin.unless_refused(action, which, found).await }
+        })
+    };
     if let Some(which) = &whose.client {
-        let client = context.block_on(context.admin.client(which))?;
+        let client = client("kill-client", which)?;
         let what = format!("every token of client {} ({}) issued before now", client.id, client.name);
         return Ok(Target { scope: KillScope::Client(client.id), owner: None, what });
     }
     if let Some(which) = &whose.user {
-        let user = user(which)?;
+        let user = user("kill-subject", which)?;
         let what =
             format!("every token and login session of user {} ({}) from before now", user.name, user.id);
         return Ok(Target { scope: KillScope::Subject(user.id.clone()), owner: Some(user.id), what });
     }
     if let Some(which) = &whose.sessions_of {
-        let user = user(which)?;
+        let user = user("kill-login-sessions", which)?;
         let what = format!(
             "every login session of user {} ({}) from before now, with all that was given in it,",
             user.name, user.id
@@ -92,8 +106,8 @@ fn read(revoke: &RevokeEverything, context: &Context) -> Result<Target, CliError
     if let Some(part) = &whose.session {
         return read_session(part, context);
     }
-    if let Some([user_name, client]) = whose.consent.as_deref() {
-        let (user, client) = (user(user_name)?, context.block_on(context.admin.client(client))?);
+    if let Some([user_name, which]) = whose.consent.as_deref() {
+        let (user, client) = (user("kill-consent", user_name)?, client("kill-consent", which)?);
         let what = format!(
             "every token that client {} ({}) was given for user {} ({}) before now",
             client.id, client.name, user.name, user.id
@@ -140,7 +154,7 @@ fn kill(
     scope: &KillScope,
     context: &Context,
 ) -> Result<(Recorded, Option<PlainSecret>), CliError> {
-    let (admin, reason) = (&context.admin, revoke.destructive.reason.clone());
+    let admin = &context.admin;
     let and = match (revoke.also.disable, revoke.also.rotate_secret) {
         (true, _) => Some(AndClient::Disable),
         (_, true) => Some(AndClient::RotateSecret { overlap: revoke.also.overlap }),
@@ -148,16 +162,16 @@ fn kill(
     };
     match (scope, and) {
         (KillScope::Client(id), Some(and)) => {
-            let (_, secret, recorded) = context.block_on(admin.kill_client(id, and, reason))?;
+            let (_, secret, recorded) = context.block_on(admin.kill_client(id, and))?;
             Ok((recorded, secret))
         }
         (KillScope::Subject(id), _) if revoke.also.must_change_password => {
-            Ok((context.block_on(admin.kill_user_and_password(id, reason))?, None))
+            Ok((context.block_on(admin.kill_user_and_password(id))?, None))
         }
         (KillScope::Consent(user, client), _) => {
-            Ok((context.block_on(admin.withdraw_consent(user, client, reason))?, None))
+            Ok((context.block_on(admin.withdraw_consent(user, client))?, None))
         }
-        _ => Ok((context.block_on(admin.kill(scope.clone(), reason))?, None)),
+        _ => Ok((context.block_on(admin.kill(scope.clone()))?, None)),
     }
 }
 

@@ -7,6 +7,9 @@ use super::support::deployment::Deployment;
 use super::support::http::Request;
 use super::{Place, assert_refused, error_line, members, with_notes};
 
+/// A grant that no store has.
+const GRANT: &str = "00000000000000001";
+
 /// The rows that a list prints, the newest first.
 fn listed(deployment: &Deployment, filter: &[&str]) -> Vec<Value> {
     let list = deployment.cli(&[&["audit", "list", "--json"], filter].concat()).success().json();
@@ -95,13 +98,19 @@ fn what_admins_do_and_fail_to_do_is_listed_by_its_name() {
         &["role", "create", "Editors", "--permission", "notes:write"][..],
         &["user", "create", "mira"],
         &["user", "assign-role", "mira", "Editors"],
-        &["user", "disable", "mira"],
+        &["user", "disable", "mira", "--reason", "left the company"],
         &["revoke", "--everything", "--yes", "--reason", "a drill"],
     ] {
         deployment.cli(command).success();
     }
     deployment.cli(&["user", "disable", "nobody"]).expect_status(1);
     deployment.cli(&["role", "create", "Editors"]).expect_status(1);
+    deployment.cli(&["revoke", "--user", "nobody", "--yes"]).expect_status(1);
+    deployment.cli(&["revoke", "--client", "nobody", "--dry-run"]).expect_status(1);
+    deployment
+        .cli(&["token", "shorten", GRANT, "--ends-at", "2020-01-15T08:00:00Z", "--yes"])
+        .expect_status(1);
+    deployment.cli(&["token", "revoke", "sya_short", "x", GRANT, "--yes"]).expect_status(1);
     let mut rows = listed(&deployment, &["--actor", "command line"]);
     rows.reverse();
     let what = |row: &Value| [&row["action"], &row["outcome"]].map(|text| text.as_str().unwrap().to_owned());
@@ -114,10 +123,17 @@ fn what_admins_do_and_fail_to_do_is_listed_by_its_name() {
         ["kill-everything", "done"],
         ["disable-user", "refused"],
         ["create-role", "refused"],
+        ["kill-subject", "refused"],
+        ["shorten-grant", "refused"],
+        ["revoke-grant", "done"],
+        ["kill-login-session", "done"],
+        ["revoke-grant", "refused"],
     ];
     assert_eq!(rows.iter().map(what).collect::<Vec<_>>(), expected.map(|row| row.map(str::to_owned)));
     assert_eq!((&rows[2]["detail"], &rows[0]["detail"]), (&"Editors".into(), &"notes:write".into()));
     assert_eq!((&rows[5]["reason"], &rows[6]["target"]), (&"a drill".into(), &"nobody".into()));
+    assert!(rows[3..5].iter().all(|row| row["reason"] == "left the company"), "{rows:?}");
+    assert_eq!((&rows[9]["target"], &rows[12]["target"]), (&GRANT.into(), &"(2 entries)".into()));
     assert!(rows.iter().all(|row| row["from"].as_str().unwrap().starts_with("uid ")), "{rows:?}");
     // A secret that stands where a name belongs stays out.
     let secret = "syk_4fR2k9QxT0bLm7cPz";

@@ -126,6 +126,20 @@ fn every_command_explains_itself_and_its_arguments() {
     }
 }
 
+/// Words by which commands change something; all others only look, or are no business of the audit.
+const CHANGING: &str = "create update rotate-secret disable enable delete set-password assign-role remove-role \
+                        grant-permission remove-permission revoke narrow shorten freeze thaw restore recover";
+
+#[test]
+fn whatever_changes_something_takes_a_reason_and_nothing_else_does() {
+    let place = Place::new();
+    for (command, _) in COMMANDS {
+        let help = place.cli(&[command, &["--help"][..]].concat()).success().stdout;
+        let changes = CHANGING.split_whitespace().any(|word| Some(&word) == command.last());
+        assert_eq!(help.contains("--reason <TEXT>"), changes, "{command:?}:\n{help}");
+    }
+}
+
 #[test]
 fn the_overview_names_every_command() {
     let place = Place::new();

@@ -130,6 +130,7 @@ fn what_makes_no_sense_is_refused_and_kills_nothing() {
     let (browser, tokens) = house.logged_in();
     let access = tokens.access.as_str().to_owned();
     let grant = &access[4..21];
+    let leaked = format!("seen in a paste: {access}");
     let spa = ["client", "create", "spa", "--public", "--scope", SCOPE, "--json"];
     house.deployment.cli(&spa).success();
     let run = |arguments: &[&str]| house.deployment.cli(arguments);
@@ -145,6 +146,8 @@ fn what_makes_no_sense_is_refused_and_kills_nothing() {
             (&["revoke", "--session", &access, "--yes"], &["no login session"]),
             (&["revoke", "--session", grant, "--yes"], &["no login session"]),
             (&["revoke", "--session", "sys_123", "--yes"], &["characters are too few"]),
+            (&["revoke", "--client", "app", "--yes", "--reason", &leaked], &["--reason", "first 21"]),
+            (&["revoke", "--client", "app", "--yes", "--reason", &"x".repeat(1001)], &["--reason", "1000"]),
         ],
     );
     let line = error_line(run(&["revoke", "--client", "spa", "--rotate-secret", "--yes"]), 2);

@@ -249,7 +249,7 @@ async fn what_cannot_be_audited_does_not_happen(kind: Kind) {
     sql.tamper("ALTER TABLE audit RENAME TO gone").await;
     let revoked = entry(Change::GrantRevoked { grant: new_id(), ends_at: None });
     sql.feed().record(vec![revoked]).await.unwrap_err();
-    admin.kill(KillScope::Client(client("app")), None).await.unwrap_err();
+    admin.kill(KillScope::Client(client("app"))).await.unwrap_err();
     admin.create_role(RoleName::parse("Editors").unwrap(), Scope::default()).await.unwrap_err();
     recover(&sql.database, entry(Change::Recovered), ChangeNumber::ZERO, sql.clock.now()).await.unwrap_err();
     assert_eq!(head(&sql.feed()).await, 1);
@@ -295,6 +295,7 @@ async fn rows_are_found_by_each_filter_and_in_pages(kind: Kind) {
         (AuditFilter { until: Some(now), ..any() }, vec![1, 2, 3, 4]),
         (AuditFilter { actor: Some("client".to_owned()), ..any() }, vec![5, 6]),
         (AuditFilter { actor: Some("client_app".to_owned()), ..any() }, vec![]),
+        (AuditFilter { actor: Some("Client".to_owned()), ..any() }, vec![]),
         (AuditFilter { actor: Some("command line".to_owned()), since: Some(now), ..any() }, vec![7]),
         (AuditFilter { action: Some("kill-client".to_owned()), ..any() }, vec![7]),
         (AuditFilter { target: Some(grants[2].to_string()), ..any() }, vec![3]),

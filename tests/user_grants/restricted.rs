@@ -38,7 +38,7 @@ impl World {
     async fn edit(&self, token: &str, edit: Edit) {
         let grant = TokenString::parse(token.as_bytes()).unwrap().grant_id();
         let held = self.admin.held(vec![(grant, None)]).await.unwrap();
-        let recorded = self.admin.edit(&held, &edit, None).await.unwrap();
+        let recorded = self.admin.edit(&held, &edit).await.unwrap();
         self.settle(recorded).await;
     }
 

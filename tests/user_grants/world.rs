@@ -446,7 +446,7 @@ impl World {
 
     /// Kills a set of grants, and waits until it is known.
     pub async fn kill(&self, scope: KillScope) {
-        let recorded = self.admin.kill(scope, None).await.unwrap();
+        let recorded = self.admin.kill(scope).await.unwrap();
         self.settle(recorded).await;
     }
 

@@ -17,14 +17,24 @@ pub enum Edit {
 }
 
 impl Edit {
+    /// What it is called in the feed and in the audit.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Narrow(_) => "narrow-grant",
+            Self::Shorten(_) => "shorten-grant",
+            Self::Freeze => "freeze-grant",
+            Self::Thaw => "thaw-grant",
+        }
+    }
+
     /// The columns `kind` and `target` of the change that edits `grant`.
     pub(super) fn columns(&self, grant: &GrantId) -> (&'static str, String) {
-        match self {
-            Self::Narrow(scope) => ("narrow-grant", format!("{grant} {scope}")),
-            Self::Shorten(end) => ("shorten-grant", format!("{grant} {end}")),
-            Self::Freeze => ("freeze-grant", grant.to_string()),
-            Self::Thaw => ("thaw-grant", grant.to_string()),
-        }
+        let target = match self {
+            Self::Narrow(scope) => format!("{grant} {scope}"),
+            Self::Shorten(end) => format!("{grant} {end}"),
+            Self::Freeze | Self::Thaw => grant.to_string(),
+        };
+        (self.kind(), target)
     }
 
     /// `None` for a kind, or a target, that is no edit of a grant.

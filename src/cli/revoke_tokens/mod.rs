@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use self::lines::Entry;
-use self::report::{Outcome, Report};
+use self::report::{Outcome, Report, Totals};
 use super::CliError;
 use super::arguments::RevokeTokens;
 use super::context::{Context, confirmations, confirmations_json};
@@ -193,8 +193,7 @@ impl Run<'_> {
         if leaked.is_empty() {
             return Ok(Vec::new());
         }
-        let reason = self.revoke.destructive.reason.clone();
-        let (verdicts, recorded) = self.context.admin.revoke_all(&self.judge, leaked, reason).await?;
+        let (verdicts, recorded) = self.context.admin.revoke_all(&self.judge, leaked).await?;
         self.settled = Some(self.context.confirmed(recorded, self.output).await?);
         let outcome = |verdict| match verdict {
             Verdict::Revoked => Outcome::Revoked,
@@ -227,6 +226,9 @@ impl Run<'_> {
             return Err(CliError::Usage("nothing to revoke: no token was given".to_owned()));
         }
         output.end_status();
+        if !revoke.destructive.dry_run {
+            self.note_refusals();
+        }
         if totals.all() > 0 {
             output.result(&self.summary(), &self.document(matches!(ended, Ok(true))))?;
         }
@@ -240,6 +242,17 @@ impl Run<'_> {
         }
         let all_dead = totals.not_ours == 0 && totals.malformed == 0;
         Ok(if all_dead { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// One row for all lines that came to nothing: the verdicts tell of each.
+    fn note_refusals(&self) {
+        let Totals { not_ours, malformed, .. } = self.report.totals;
+        let count = not_ours + malformed;
+        if count > 0 {
+            let why = format!("{not_ours} not ours, {malformed} malformed");
+            let which = format!("({count} entries)");
+            self.context.block_on(self.context.admin.note_refusal("revoke-grant", &which, &why));
+        }
     }
 
     fn summary(&self) -> String {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::manifest::Manifest;
 use super::{BackupError, FILES, check_embedded, close, files, open};
+use crate::admin::Reason;
 use crate::config::{Config, ConfigError};
 use crate::domain::calendar;
 use crate::domain::clock::{Clock as _, SystemClock, Timestamp};
@@ -72,7 +73,7 @@ pub async fn restore(
     config: &Config,
     backup: &Path,
     replace: bool,
-    reason: Option<String>,
+    reason: Option<Reason>,
 ) -> Result<Restored, BackupError> {
     check_embedded(config)?;
     let manifest = Manifest::read(backup)?;
@@ -114,13 +115,13 @@ async fn prepare(
     manifest: &Manifest,
     backup: &Path,
     draft: &Path,
-    reason: Option<String>,
+    reason: Option<Reason>,
 ) -> Result<u64, BackupError> {
     manifest.check(backup, Some(draft))?;
     let stores = open(config, draft)?;
     stores.migrate_embedded().await?;
     let witness = stores.witness().read().await?;
-    let position = stores.admin().recover(witness, reason).await?;
+    let position = stores.admin().because(reason).recover(witness).await?;
     stores.reset_witness(position).await?;
     // Whatever was made under them is dead, and the replica of then is another process.
     let feed = stores.feed(None);
