@@ -81,7 +81,6 @@ impl Admin {
         let held = grants.into_iter().map(|(grant_id, record)| {
             let restrictions = known.restricted.of(&grant_id).cloned().unwrap_or_default();
             let dead_because = match &record {
-                Some(record) if restrictions.end(record.expires_at) <= now => Some("the grant has ended"),
                 Some(record) => dead_because(&known, now, grant_id, Some(record), None),
                 // What the store has lost may come back.
                 None if known.revoked.contains(&grant_id) => Some("the grant is revoked"),

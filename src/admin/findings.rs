@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use super::tokens::{client_dead_because, dead_because, session_dead_because, token_dead_because};
+use super::tokens::{
+    SHORTENED, client_dead_because, dead_because, is_shortened, session_dead_because, token_dead_because,
+};
 use super::{Admin, AdminError};
 use crate::changes::{Bonds, Restrictions};
 use crate::directory::introspected::{self, LastIntrospected};
@@ -279,14 +281,10 @@ pub(super) fn grant_dead_because(
         return dead_because(known, now, id, Some(record), None);
     }
     let of_user = || record.subject().and_then(|_| user_dead_because(user));
-    let shortened = || {
-        let held = known.restricted.of(&id)?;
-        (held.end(record.expires_at) <= now).then_some("the grant was shortened, and has ended")
-    };
     client_dead_because(known, record)
         .or_else(of_user)
         .or_else(|| killed_because(known, id, record))
-        .or_else(shortened)
+        .or_else(|| is_shortened(known, now, id, record).then_some(SHORTENED))
 }
 
 pub(super) fn client_name(known: &Snapshot, id: &ClientId) -> Option<String> {

@@ -1,6 +1,6 @@
 //! Killing what leaked, a batch at a time: what each entry was before, and one transaction for all.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::tokens::{dead_because, session_dead_because};
@@ -57,6 +57,19 @@ impl Judge {
         }
     }
 
+    /// What a whole token of ours is for. What a text calls itself proves nothing: whoever puts together a list chooses it.
+    fn proved_kind(&self, part: &TokenPart) -> Option<TokenKind> {
+        match (part, &self.keys) {
+            (TokenPart::Whole(token), Some(keys)) => token.made_by(keys).map(|_| token.kind()),
+            _ => None,
+        }
+    }
+
+    /// Whether what was dead before could not be asked for.
+    pub const fn knows_nothing(&self) -> bool {
+        self.known.is_none()
+    }
+
     /// Whether no token of another key can be told from a forgery.
     pub const fn lacks_keys(&self) -> bool {
         self.keys.is_none()
@@ -85,9 +98,10 @@ impl Judge {
 }
 
 /// The changes that kill a grant, or a login session with all that was given in it; whether or not the grant
-/// store has it now: it may come back.
-fn changes_for(leaked: &Leaked) -> Vec<Change> {
-    let (part, id) = (&leaked.part, leaked.part.grant_id());
+/// store has it now: it may come back. Which of the two an id is only its record, or a token of ours, can tell; while
+/// neither does, it may be either.
+fn changes_for(leaked: &Leaked, proved: Option<TokenKind>) -> Vec<Change> {
+    let id = leaked.part.grant_id();
     let stored = match &leaked.stored {
         Stored::Record(record) => Some(record),
         Stored::Nothing | Stored::Unknown => None,
@@ -95,18 +109,53 @@ fn changes_for(leaked: &Leaked) -> Vec<Change> {
     // A record that is not understood must not be in the way of killing it.
     let record = stored.and_then(|stored| stored.decode().ok());
     let session = stored.and_then(|stored| LoginSessionRecord::decode(stored).ok());
-    let of_session = || Change::Killed(KillScope::login_session(id));
-    let of_grant =
-        Change::GrantRevoked { grant: id, ends_at: record.as_ref().map(|record| record.expires_at) };
-    // What a cut-off token calls itself nothing proves, while the store cannot be asked.
-    let is_proved = matches!(part, TokenPart::Whole(_)) || !matches!(leaked.stored, Stored::Unknown);
-    let kind = part.kind().filter(|_| is_proved);
-    let is_session = session.is_some() || kind == Some(TokenKind::LoginSession);
-    match (is_session, record.is_some() || kind.is_some()) {
-        (true, _) => vec![of_session()],
-        (false, true) => vec![of_grant],
-        // A bare id of what the store has lost, or a part while it cannot be asked: it may be either.
-        (false, false) => vec![of_grant, of_session()],
+    let is_grant = record.is_some() || proved.is_some_and(|kind| kind != TokenKind::LoginSession);
+    let is_session = session.is_some() || proved == Some(TokenKind::LoginSession);
+    let mut changes = Vec::with_capacity(2);
+    if is_grant || !is_session {
+        let ends_at = record.as_ref().map(|record| record.expires_at);
+        changes.push(Change::GrantRevoked { grant: id, ends_at });
+    }
+    if is_session || !is_grant {
+        changes.push(Change::Killed(KillScope::login_session(id)));
+    }
+    changes
+}
+
+/// The changes of a batch, each once, and which of them each entry needs.
+#[derive(Default)]
+struct Batch {
+    changes: Vec<Change>,
+    places: HashMap<(&'static str, String), usize>,
+    needed: Vec<Needed>,
+}
+
+/// What one entry needs: places among the changes of its batch.
+struct Needed {
+    places: Vec<usize>,
+    /// Whether an entry before it needed all of them.
+    is_repeated: bool,
+}
+
+impl Batch {
+    fn of(judge: &Judge, leaked: &[Leaked]) -> Self {
+        let mut batch = Self::default();
+        for entry in leaked {
+            let before = batch.changes.len();
+            let changes = changes_for(entry, judge.proved_kind(&entry.part));
+            let places = changes.into_iter().map(|change| batch.place(change)).collect();
+            batch.needed.push(Needed { places, is_repeated: batch.changes.len() == before });
+        }
+        batch
+    }
+
+    fn place(&mut self, change: Change) -> usize {
+        let next = self.changes.len();
+        let place = *self.places.entry(change.columns()).or_insert(next);
+        if place == next {
+            self.changes.push(change);
+        }
+        place
     }
 }
 
@@ -139,15 +188,10 @@ impl Admin {
         leaked: &[Leaked],
     ) -> Result<(Vec<Verdict>, Recorded), AdminError> {
         let now = self.clock.now();
-        let mut entries = Vec::with_capacity(leaked.len());
-        let mut seen = HashSet::new();
-        let mut spans = Vec::with_capacity(leaked.len());
-        for entry in leaked {
-            let first = seen.insert(entry.part.grant_id());
-            let changes = if first { changes_for(entry) } else { Vec::new() };
-            spans.push(changes.len());
-            entries.extend(changes.into_iter().map(self.entry()));
-        }
+        let Batch { changes, needed, .. } = Batch::of(judge, leaked);
+        let dead: Vec<_> =
+            changes.iter().map(|change| change.killed().map_or(REVOKED, |_| SESSION_OVER)).collect();
+        let entries = changes.into_iter().map(self.entry()).collect();
         let written = self.database.write(move |conn| {
             Box::pin(async move {
                 let before = lock_sequence(conn).await?;
@@ -157,20 +201,15 @@ impl Admin {
         let (before, numbers) = written.await?;
         let recorded =
             Recorded { number: numbers.iter().max().copied().unwrap_or_default(), since: self.clock.boot() };
-        let mut numbers = numbers.into_iter();
-        let verdict = |(entry, span): (&Leaked, usize)| {
-            // Of the two that a bare id may have, the first is the grant's.
-            let mut own = numbers.by_ref().take(span);
-            let first = own.next();
-            own.for_each(drop);
-            let is_session = entry.part.kind() == Some(TokenKind::LoginSession);
-            match (first.is_some_and(|number| number > before), is_session) {
-                (true, _) => judge.dead_because(entry, now).map_or(Verdict::Revoked, Verdict::AlreadyDead),
-                // Recorded before, or named before in the same list.
-                (false, true) => Verdict::AlreadyDead(SESSION_OVER),
-                (false, false) => Verdict::AlreadyDead(REVOKED),
+        let verdict = |(entry, needed): (&Leaked, Needed)| {
+            // Recorded before, or named before in the same list.
+            let was =
+                |place: &&usize| needed.is_repeated || numbers.get(**place).is_some_and(|at| *at <= before);
+            match needed.places.iter().find(was).and_then(|place| dead.get(*place)) {
+                Some(why) => Verdict::AlreadyDead(why),
+                None => judge.dead_because(entry, now).map_or(Verdict::Revoked, Verdict::AlreadyDead),
             }
         };
-        Ok((leaked.iter().zip(spans).map(verdict).collect(), recorded))
+        Ok((leaked.iter().zip(needed).map(verdict).collect(), recorded))
     }
 }

@@ -231,7 +231,7 @@ impl Admin {
         let (author, target) = (self.author.clone(), unless_secret(target));
         let attempt = Attempt { author, action, target, why: why.to_owned() };
         if let Err(error) = self.feed.record_attempts(vec![attempt]).await {
-            log::warn!("that {action} was refused is not in the audit: {error}");
+            log::error!("that {action} was refused is not in the audit: {error}");
         }
     }
 

@@ -34,7 +34,7 @@ impl Count<'_> {
     fn look_at(&mut self, id: GrantId, record: &EncodedRecord) {
         if let Ok(session) = LoginSessionRecord::decode(record) {
             let is_live = session_dead_because(&self.known, self.now, id, &session).is_none();
-            if is_live && reaches(self.scope, &Bonds::of_session(id, &session.subject)) {
+            if is_live && self.scope.reaches(&Bonds::of_session(id, &session.subject)) {
                 self.reach.login_sessions += 1;
             }
             return;
@@ -49,25 +49,11 @@ impl Count<'_> {
             }
         };
         let is_live = dead_because(&self.known, self.now, id, Some(&grant), None).is_none();
-        if is_live && reaches(self.scope, &grant.bonds()) {
+        if is_live && self.scope.reaches(&grant.bonds()) {
             let live = grant.access_tokens.iter().filter(|token| token.expires_at > self.now);
             self.reach.grants += 1;
             self.reach.access_tokens += u64::try_from(live.count()).unwrap_or(u64::MAX);
         }
-    }
-}
-
-fn reaches(scope: &KillScope, bonds: &Bonds<'_>) -> bool {
-    match scope {
-        KillScope::Everything => true,
-        KillScope::Client(id) => bonds.client == Some(id),
-        KillScope::Subject(id) => bonds.subject == Some(id),
-        KillScope::LoginSession { session, .. } => bonds.session == Some(*session),
-        KillScope::LoginSessionsOf(id) => bonds.subject == Some(id) && bonds.session.is_some(),
-        KillScope::OtherLoginSessionsOf { user, spared, .. } => {
-            bonds.subject == Some(user) && bonds.session.is_some_and(|session| session != *spared)
-        }
-        KillScope::Consent(user, client) => bonds.subject == Some(user) && bonds.client == Some(client),
     }
 }
 

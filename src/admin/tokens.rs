@@ -39,6 +39,9 @@ pub(super) fn dead_because(
     if record.expires_at <= now {
         return Some("the grant has ended");
     }
+    if is_shortened(known, now, grant_id, record) {
+        return Some(SHORTENED);
+    }
     if !known.is_live(&grant_id, &record.bonds(), record.born) {
         return Some(
             "everything of its client, its user, its login session, or of everybody, was revoked after it was issued",
@@ -48,6 +51,13 @@ pub(super) fn dead_because(
         return Some(why);
     }
     token.and_then(|token| token_dead_because(record, token, now))
+}
+
+pub(super) const SHORTENED: &str = "the grant was shortened, and has ended";
+
+/// Whether the end that a grant was given since is over.
+pub(super) fn is_shortened(known: &Snapshot, now: Timestamp, id: GrantId, record: &GrantRecord) -> bool {
+    known.restricted.of(&id).is_some_and(|held| held.end(record.expires_at) <= now)
 }
 
 pub(super) fn client_dead_because(known: &Snapshot, record: &GrantRecord) -> Option<&'static str> {

@@ -253,21 +253,6 @@ mod tests {
         assert!(all.is_live(&grant, &of_app, all.position.number));
     }
 
-    /// What the words of a scope say.
-    fn reaches(scope: &KillScope, bonds: &Bonds<'_>) -> bool {
-        match scope {
-            KillScope::Everything => true,
-            KillScope::Client(id) => bonds.client == Some(id),
-            KillScope::Subject(id) => bonds.subject == Some(id),
-            KillScope::LoginSession { session, .. } => bonds.session == Some(*session),
-            KillScope::LoginSessionsOf(id) => bonds.subject == Some(id) && bonds.session.is_some(),
-            KillScope::OtherLoginSessionsOf { user, spared, .. } => {
-                bonds.subject == Some(user) && bonds.session.is_some_and(|session| session != *spared)
-            }
-            KillScope::Consent(user, client) => bonds.subject == Some(user) && bonds.client == Some(client),
-        }
-    }
-
     #[test]
     fn a_kill_reaches_what_rests_on_its_set_and_nothing_else() {
         let clients = [client("one"), client("two")];
@@ -294,8 +279,8 @@ mod tests {
             let killed = after(&before, Change::Killed(scope.clone())).unwrap();
             for bonds in &all {
                 let lives = killed.is_live(&grant, bonds, before.position.number);
-                assert_eq!(lives, !reaches(&scope, bonds), "{scope:?} {bonds:?}");
-                let over = matches!(scope, KillScope::LoginSession { .. }) && reaches(&scope, bonds);
+                assert_eq!(lives, !scope.reaches(bonds), "{scope:?} {bonds:?}");
+                let over = matches!(scope, KillScope::LoginSession { .. }) && scope.reaches(bonds);
                 let later = killed.is_live(&grant, bonds, killed.position.number);
                 assert_eq!(later, !over, "only a login session is over for ever: {scope:?} {bonds:?}");
             }

@@ -16,6 +16,7 @@ use crate::domain::calendar::rfc3339;
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::GrantId;
 use crate::domain::token::{TokenKind, TokenPart};
+use crate::domain::token_key::TokenKeys;
 use crate::grants::GrantRecord;
 use crate::grants::login_session::LoginSessionRecord;
 
@@ -105,10 +106,11 @@ fn done(edit: &Edit) -> String {
 
 /// Finds each grant, and what speaks against editing it.
 fn judge(edit: &Edit, parts: &[String], context: &Context) -> Result<Vec<Verdict>, CliError> {
+    let keys = context.token_keys()?;
     let mut verdicts = Vec::new();
     let mut found = Vec::new();
     for (text, entry) in read_parts(parts)?.iter().zip(1..) {
-        match find(text, context) {
+        match find(text, keys.as_ref(), context) {
             Ok((grant, record)) => {
                 found.push((grant, record));
                 verdicts.push((grant.to_string(), None));
@@ -178,20 +180,37 @@ fn read_parts(parts: &[String]) -> Result<Vec<String>, CliError> {
 }
 
 /// The grant that a text leads to, with what the grant store has of it as far as that can be asked.
-fn find(text: &str, context: &Context) -> Result<(GrantId, Option<GrantRecord>), Refusal> {
+fn find(
+    text: &str,
+    keys: Option<&TokenKeys>,
+    context: &Context,
+) -> Result<(GrantId, Option<GrantRecord>), Refusal> {
     let part = TokenPart::parse(text).map_err(|error| Refusal { grant: None, why: error.to_string() })?;
     let grant = part.grant_id();
     let refuse = |why: &str| Refusal { grant: Some(grant), why: why.to_owned() };
-    let stored = context.block_on(context.stores.load_grant(grant)).unwrap_or_else(|error| {
-        log::warn!("{error}");
-        None
-    });
-    let is_session = stored.as_ref().is_some_and(|stored| LoginSessionRecord::decode(stored).is_ok());
-    if is_session || part.kind() == Some(TokenKind::LoginSession) {
+    let stored = match context.block_on(context.stores.load_grant(grant)) {
+        Ok(stored) => stored,
+        Err(_) if is_of_grant(&part, keys) => None,
+        Err(error) => {
+            let unknown = "without it nobody can tell whether this is a grant or a login session; to end either, revoke it";
+            return Err(refuse(&format!("{error}; {unknown}")));
+        }
+    };
+    let is_session = match &stored {
+        Some(stored) => LoginSessionRecord::decode(stored).is_ok(),
+        None => part.kind() == Some(TokenKind::LoginSession),
+    };
+    if is_session {
         return Err(refuse("it is a login session, which can only be ended: token revoke"));
     }
     let record = stored.map(|stored| stored.decode()).transpose();
     Ok((grant, record.map_err(|error| refuse(&error.to_string()))?))
+}
+
+/// Whether this is a whole token of ours, and no login session's: what a text calls itself proves nothing.
+fn is_of_grant(part: &TokenPart, keys: Option<&TokenKeys>) -> bool {
+    let (TokenPart::Whole(token), Some(keys)) = (part, keys) else { return false };
+    token.kind() != TokenKind::LoginSession && token.made_by(keys).is_some()
 }
 
 fn tell(
@@ -244,6 +263,7 @@ fn described(Verdict { held, .. }: &Verdict) -> Value {
             "scope": held.scope().map(|scope| scope.to_string()),
             "expires_at": held.ends_at().map(Timestamp::unix_seconds),
             "frozen": held.is_frozen(),
+            "in_store": held.record.is_some(),
             "error": null,
         }),
         Err(refusal) => json!({

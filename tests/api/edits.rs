@@ -239,3 +239,23 @@ fn an_edit_is_recorded_with_its_reason_and_holds_for_a_grant_that_redis_does_not
     assert_eq!((&narrowed["scope"], &narrowed["frozen"]), (&"notes:read".into(), &true.into()));
     assert_eq!(narrowed["expires_at"], Value::Null);
 }
+
+#[test]
+fn what_may_be_a_login_session_is_not_called_frozen_while_the_store_cannot_be_asked() {
+    let scene = Scene::of(Deployment::scaled(1));
+    let token = scene.mint();
+    scene.deployment.redis().freeze();
+    for part in [token.grant_id(), &token.as_str()[..21]] {
+        let why = scene.refusal(&["freeze", part, "--yes"]);
+        assert!(why.contains("a grant or a login session"), "{why}");
+    }
+    let frozen = scene.edit(&["freeze", token.as_str(), "--yes"]);
+    assert_eq!(
+        (&frozen["frozen"], &frozen["in_store"]),
+        (&true.into(), &false.into()),
+        "a whole one proves it"
+    );
+    scene.deployment.redis().thaw();
+    scene.deployment.replica(0).wait_until_ready(true, std::time::Duration::from_secs(30));
+    assert!(!scene.is_active(&token));
+}

@@ -1,10 +1,13 @@
 //! `token revoke`: tokens that leaked, one or a list, with a verdict for each.
 
 use std::fs;
+use std::time::Duration;
 
+use super::login_sessions::{House, SESSION};
 use super::support::actors::Token;
 use super::support::cli::{CliOutput, cli_with_stdin};
 use super::support::deployment::Deployment;
+use super::support::wait;
 use super::tokens::forge;
 use super::{Place, error_line, with_notes};
 
@@ -231,4 +234,52 @@ fn a_revocation_is_recorded_with_its_reason_and_holds_for_a_grant_that_redis_doe
     }
     let inspected = deployment.cli(&["token", "inspect", lost, "--json"]).success().json();
     assert_eq!(inspected["dead_because"], "the grant is revoked");
+}
+
+#[test]
+fn whatever_a_part_calls_itself_the_grant_or_the_session_that_it_leads_to_dies() {
+    let house = House::of(Deployment::embedded());
+    for mark in ["sya_", "syr_", "syc_", "sys_", "syd_"] {
+        let (browser, tokens) = house.logged_in();
+        let revoke = |id: &str| {
+            let part = format!("{mark}{id}");
+            let revoked = house.deployment.cli(&["token", "revoke", &part, "--yes"]).success().stdout;
+            assert!(revoked.starts_with(&format!("1\t{id}\trevoked\n")), "{part}: {revoked}");
+        };
+        revoke(tokens.access.grant_id());
+        assert!(!house.is_live(&tokens) && house.is_logged_in(&browser), "{mark}");
+        let (browser, tokens) = house.logged_in();
+        revoke(&browser.cookies[SESSION][4..21]);
+        assert!(!house.is_live(&tokens) && !house.is_logged_in(&browser), "{mark}");
+    }
+}
+
+#[test]
+fn a_line_that_lies_about_what_it_is_protects_nothing_that_comes_after_it() {
+    let house = House::of(Deployment::scaled(1));
+    let tokens: Vec<_> = (0..3).map(|_| house.logged_in()).collect();
+    let ids = |index: usize| (&tokens[index].0.cookies[SESSION][4..21], tokens[index].1.access.grant_id());
+    // With the record, without it, and while nobody can say which it is.
+    let lists = [0, 1, 2].map(|index| {
+        let (session, grant) = ids(index);
+        let (cookie, token) = (tokens[index].0.cookies[SESSION].as_str(), tokens[index].1.access.as_str());
+        format!("sys_{grant}\n{token}\nsya_{session}\n{cookie}")
+    });
+    let dump = house.deployment.redis().dump();
+    revoke_from(&house.deployment, &lists[0], &["-", "--yes"]).success();
+    house.deployment.redis().command(&["FLUSHALL"]);
+    revoke_from(&house.deployment, &lists[1], &["-", "--yes"]).success();
+    house.deployment.redis().freeze();
+    let unasked = revoke_from(&house.deployment, &lists[2], &["-", "--yes", "--json"]).success().json();
+    assert_eq!((&unasked["revoked"], &unasked["stores_asked"]), (&2.into(), &false.into()), "{unasked}");
+    house.deployment.redis().thaw();
+    house.deployment.redis().restore(&dump);
+    let answers =
+        || house.notes.introspect_str(house.deployment.replica(0), tokens[0].1.access.as_str()).status == 200;
+    wait::until_true("it answers again", Duration::from_secs(30), || {
+        wait::stays_true(Duration::from_secs(1), answers)
+    });
+    for ((browser, tokens), list) in tokens.iter().zip(0..) {
+        assert_eq!((house.is_live(tokens), house.is_logged_in(browser)), (false, false), "list {list}");
+    }
 }

@@ -1,6 +1,7 @@
 //! A set of grants that dies by one number.
 
 use super::{KILL_LOGIN_SESSION, LOGIN_SESSION};
+use crate::domain::bonds::Bonds;
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::{ClientId, GrantId, UserId};
 
@@ -40,6 +41,21 @@ impl KillScope {
     /// Every login session of a user but one, whatever the end.
     pub const fn other_login_sessions(user: UserId, spared: GrantId) -> Self {
         Self::OtherLoginSessionsOf { user, spared, ends_at: None }
+    }
+
+    /// Whether something with these bonds belongs to the set.
+    pub fn reaches(&self, bonds: &Bonds<'_>) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Client(id) => bonds.client == Some(id),
+            Self::Subject(id) => bonds.subject == Some(id),
+            Self::LoginSession { session, .. } => bonds.session == Some(*session),
+            Self::LoginSessionsOf(id) => bonds.subject == Some(id) && bonds.session.is_some(),
+            Self::OtherLoginSessionsOf { user, spared, .. } => {
+                bonds.subject == Some(user) && bonds.session.is_some_and(|session| session != *spared)
+            }
+            Self::Consent(user, client) => bonds.subject == Some(user) && bonds.client == Some(client),
+        }
     }
 
     /// The two columns that name the set.

@@ -49,7 +49,12 @@ pub fn run(revoke: &RevokeTokens, context: &Context, output: &Output) -> Result<
         output.progress("note: not every token key is known here; tokens of others are revoked all the same");
     }
     let began = context.stores.clock.boot();
-    let mut run = Run { revoke, context, output, judge, report, settled: None, began, shown: began };
+    let was_asked = true;
+    let mut run =
+        Run { revoke, context, output, judge, report, was_asked, settled: None, began, shown: began };
+    if run.judge.knows_nothing() {
+        run.note_unasked("the change feed cannot be read");
+    }
     let list = lines::read(file, revoke.parts.clone(), revoke.resume_from);
     let ended = context.block_on(run.everything(list));
     run.conclude(ended)
@@ -68,6 +73,8 @@ struct Run<'a> {
     output: &'a Output,
     judge: Judge,
     report: Report,
+    /// Whether stores could say of every entry what was dead before.
+    was_asked: bool,
     /// Who has confirmed the last batch, and so all of them.
     settled: Option<Acknowledgement>,
     began: BootTime,
@@ -167,14 +174,22 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn look_up(&self, parts: Vec<TokenPart>) -> Vec<Leaked> {
+    /// Killing does not rest on the grant store, but what was dead before does.
+    fn note_unasked(&mut self, why: &str) {
+        if self.was_asked {
+            self.was_asked = false;
+            self.output.progress(&format!("note: {why}; so what is dead already is not known of all"));
+        }
+    }
+
+    async fn look_up(&mut self, parts: Vec<TokenPart>) -> Vec<Leaked> {
         let ids: Vec<_> = parts.iter().map(TokenPart::grant_id).collect();
         let stored = match self.context.stores.load_grants(&ids).await {
             Ok(found) => {
                 found.into_iter().map(|found| found.map_or(Stored::Nothing, Stored::Record)).collect()
             }
             Err(error) => {
-                log::warn!("{error}");
+                self.note_unasked(&error.to_string());
                 vec![Stored::Unknown; ids.len()]
             }
         };
@@ -277,6 +292,9 @@ impl Run<'_> {
         });
         if self.revoke.destructive.dry_run {
             rest = json!({ "dry_run": true });
+        }
+        if let Some(rest) = rest.as_object_mut() {
+            rest.insert("stores_asked".to_owned(), self.was_asked.into());
         }
         self.report.document(rest)
     }
