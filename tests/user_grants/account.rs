@@ -1,7 +1,10 @@
 //! What users see of their own, and end: on one replica, as another one shows and answers it.
 
+use std::time::Duration;
+
 use symbolon::domain::identifier::ClientId;
 use symbolon::domain::scope::Scope;
+use symbolon::grants::index::MOST_LISTED;
 use symbolon::identity::{Account, Visitor};
 
 use crate::cases;
@@ -11,6 +14,7 @@ use crate::world::{App, Kind, Registration, SCOPE, World, access, code_of, next}
 cases! {
     sessions_and_what_was_given_are_shown_to_their_user_alone,
     what_was_not_redeemed_or_is_over_is_not_shown,
+    codes_that_nobody_redeems_push_nothing_off_the_list,
     one_session_is_ended_with_what_was_given_in_it,
     r4_a_withdrawn_consent_ends_every_grant_of_its_client_and_no_other,
     one_grant_is_revoked_and_its_sibling_lives,
@@ -74,6 +78,20 @@ async fn what_was_not_redeemed_or_is_over_is_not_shown(kind: Kind) {
     world.give(&visitor, &app).await;
     world.clock.advance(crate::world::IDLE_TTL);
     assert_eq!(shown(&world.account(&visitor).await), []);
+}
+
+async fn codes_that_nobody_redeems_push_nothing_off_the_list(kind: Kind) {
+    let world = setting(kind).await;
+    let app = world.usual_app().await;
+    let visitor = world.logged_in("mira").await;
+    let tokens = world.give(&visitor, &app).await;
+    for _ in 0..=MOST_LISTED {
+        world.replicas[0].approve(&world.request(&app), &approval(&visitor)).await.unwrap().unwrap();
+    }
+    assert_eq!(shown(&world.account(&visitor).await), [("app", 1)]);
+    world.clock.advance(Duration::from_secs(120));
+    assert_eq!(shown(&world.account(&visitor).await), [("app", 1)]);
+    assert!(world.is_active(access(&tokens)).await);
 }
 
 async fn one_session_is_ended_with_what_was_given_in_it(kind: Kind) {

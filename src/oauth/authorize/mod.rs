@@ -132,10 +132,12 @@ impl AuthorizationServer {
         for _ in 0..ATTEMPTS {
             let grant_id = GrantId::generate(self.entropy.as_ref())?;
             let (record, code) = self.make_code(request, approval, grant_id)?;
-            // Listed first: what is there is always listed.
+            // Listed first, for as long as the code may be redeemed: a page that asks for codes and redeems none must not
+            // push out of the list what lives.
+            let until = record.needed_until();
             let (list, now) = (Listing::Grants.of(&approval.subject), self.feed.clock().now());
-            index::list(self.grants.as_ref(), list, grant_id, record.expires_at, now).await?;
-            if !self.grants.insert(grant_id, &record.encode(), record.needed_until()).await? {
+            index::list(self.grants.as_ref(), list, grant_id, until, now).await?;
+            if !self.grants.insert(grant_id, &record.encode(), until).await? {
                 continue;
             }
             let id = request.client.id.as_str();

@@ -8,6 +8,7 @@ use crate::directory::{Client, GrantType};
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::GrantId;
 use crate::domain::token::{PlainToken, Successors, TokenDigest, TokenKind};
+use crate::grants::index::{self, Listing};
 use crate::grants::{CodeState, GrantRecord, RefreshChain};
 use crate::oauth::AuthorizationServer;
 use crate::oauth::error::OAuthError;
@@ -48,6 +49,11 @@ pub(in crate::oauth) async fn redeem(
         let successors = Successors::new(code, key, &salt);
         let refresh_token = consume(server, &mut record, &client, &successors, now);
         let issued: Issued = add_access_token(server, &mut record, &client, &successors, &asked, now)?;
+        if let Some(subject) = record.subject() {
+            // Before it is there: so far it was listed for as long as its code.
+            let list = Listing::Grants.of(subject);
+            index::list(server.grants.as_ref(), list, grant_id, record.expires_at, now).await?;
+        }
         let until = record.needed_until();
         if !server.grants.compare_and_swap(grant_id, &stored, &record.encode(), until).await? {
             continue;
