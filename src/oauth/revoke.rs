@@ -80,28 +80,19 @@ impl AuthorizationServer {
         let Some(token) = self.recognise(token) else { return Ok(Revocation::NothingToRevoke) };
         let author = author(&caller, address);
         if let Err(refusal) = check_kind(&caller, token.kind()) {
-            return Err(self.note_refusal(credentials, author, &token, refusal).await);
+            return Err(self.note_refusal(author, &token, refusal).await);
         }
         let recorded = match known.revoked.number(&token.grant_id()) {
             // Recorded already: this request waits for the same acknowledgement.
             Some(number) => self.feed.known(number),
-            None => self.record_revocation(credentials, &caller, author, &token).await?,
+            None => self.record_revocation(&caller, author, &token).await?,
         };
         self.confirm(recorded, patience, began).await.map(|took| Revocation::Acknowledged { took })
     }
 
-    /// Notes that somebody was refused; returns what they are told. Not of a public client: anybody may say that they
-    /// are one.
-    async fn note_refusal(
-        &self,
-        credentials: &PresentedCredentials,
-        author: Author,
-        token: &TokenString,
-        refusal: OAuthError,
-    ) -> OAuthError {
-        if credentials.secret.is_none() {
-            return refusal;
-        }
+    /// Notes that somebody was refused; returns what they are told. Of public clients too, which anybody may say that they
+    /// are: whoever is refused for more than one token has to hold as many.
+    async fn note_refusal(&self, author: Author, token: &TokenString, refusal: OAuthError) -> OAuthError {
         let (target, why) = (token.grant_id().to_string(), refusal.description().to_owned());
         self.feed.note(Attempt { author, action: "revoke-grant", target, why }).await;
         refusal
@@ -131,7 +122,6 @@ impl AuthorizationServer {
     /// Records the revocation.
     async fn record_revocation(
         &self,
-        credentials: &PresentedCredentials,
         caller: &Caller,
         author: Author,
         token: &TokenString,
@@ -141,7 +131,7 @@ impl AuthorizationServer {
             Some(record) => {
                 let record = record.decode()?;
                 if let Err(refusal) = check_owner(caller, token, &record) {
-                    return Err(self.note_refusal(credentials, author, token, refusal).await);
+                    return Err(self.note_refusal(author, token, refusal).await);
                 }
                 // Even if it has ended by this replica's clock: others go by theirs.
                 Some(record.expires_at)
