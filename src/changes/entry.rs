@@ -23,6 +23,11 @@ impl Actor {
         Self(format!("user {id}"))
     }
 
+    /// Somebody who did not prove who they are.
+    pub fn anonymous() -> Self {
+        Self("anonymous".to_owned())
+    }
+
     pub fn command_line() -> Self {
         Self("command line".to_owned())
     }

@@ -9,6 +9,7 @@ pub mod entropy;
 pub mod identifier;
 pub mod login_name;
 pub mod origin;
+pub mod party;
 pub mod password;
 pub mod pkce;
 pub mod position;

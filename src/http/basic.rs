@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::form::{self, Form};
+use super::{WorkerState, address};
 use crate::domain::secret::SecretDigest;
 use crate::oauth::{OAuthError, PresentedCredentials};
 
@@ -69,6 +70,22 @@ fn parse(encoded: &[u8]) -> Option<PresentedCredentials> {
     // An empty secret is none: it proves nothing.
     let secret = (!secret.is_empty()).then(|| SecretDigest::of(secret));
     Some(PresentedCredentials { id, secret })
+}
+
+/// The outcome of a request, and what is told instead to whoever guesses at secrets.
+pub(super) async fn unless_guessing<T>(
+    state: &WorkerState,
+    request: &HttpRequest,
+    credentials: &PresentedCredentials,
+    outcome: Result<T, OAuthError>,
+) -> Result<T, OAuthError> {
+    match outcome {
+        Err(error @ OAuthError::InvalidClient(_)) => {
+            let address = address::of_client(request);
+            Err(state.server.unless_guessing(error, credentials, address).await)
+        }
+        outcome => outcome,
+    }
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerStat
             Err(_) => "refused",
         };
         state.shared.metrics.introspections.count(result);
+        let answer = basic::unless_guessing(&state, &request, &credentials, answer).await;
         Ok(respond::json(answer?.to_json().map_err(respond::unrenderable)?))
     })
     .await

@@ -171,6 +171,7 @@ fn operation(summary: &str, body: &Value, answer: &Value) -> Value {
             "413": refused("The body is larger than 16 KiB"),
             "414": refused("The address is longer than 8 KiB"),
             "415": refused("The body is not a form"),
+            "429": refused("Too many wrong secrets; Retry-After says when to ask again"),
             "503": refused("The answer cannot be known now; Retry-After says when to ask again"),
         },
     })

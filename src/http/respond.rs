@@ -54,6 +54,11 @@ pub fn error(error: &OAuthError) -> HttpResponse {
         OAuthError::Unavailable(_) => {
             response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
         }
+        OAuthError::TooManyGuesses { again_after } => {
+            // Rounded up: whoever waits so long may.
+            response
+                .insert_header((header::RETRY_AFTER, (again_after.as_millis().div_ceil(1000)).to_string()));
+        }
         _ => {}
     }
     let mut response =
@@ -88,6 +93,7 @@ mod tests {
             OAuthError::NotFound,
             OAuthError::MethodNotAllowed { allow: "POST" },
             OAuthError::InsecureTransport,
+            OAuthError::TooManyGuesses { again_after: std::time::Duration::from_secs(1) },
             OAuthError::unavailable("the server cannot answer now; try again", "redis: secret"),
         ] {
             assert!(error.description().bytes().all(is_allowed), "{error}");

@@ -30,7 +30,7 @@ pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerStat
             Err(_) => "refused",
         };
         metrics.revocations.count(result);
-        outcome?;
+        basic::unless_guessing(&state, &request, &credentials, outcome).await?;
         // RFC 7009 §2.2: "The content of the response body is ignored by the client".
         Ok(HttpResponse::Ok()
             .insert_header((header::CACHE_CONTROL, "no-store"))

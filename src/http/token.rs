@@ -37,7 +37,8 @@ pub async fn post(request: HttpRequest, payload: Payload, state: Data<WorkerStat
         let form = form::read(&request, payload, KNOWN).await?;
         reader.note_client(&form);
         let token_request = parse(&request, &form)?;
-        let issued = state.server.issue(&token_request).await?;
+        let issued = state.server.issue(&token_request).await;
+        let issued = basic::unless_guessing(&state, &request, &token_request.credentials, issued).await?;
         let grant_type = token_request.grant.grant_type().as_str();
         state.shared.metrics.tokens_issued.count(grant_type);
         let mut response = respond::json(issued.to_json().map_err(respond::unrenderable)?);

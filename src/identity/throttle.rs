@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::identifier::GrantId;
+use crate::domain::party::Party;
 use crate::domain::token_key::{DerivedUse, TokenKeys};
 use crate::grants::failures::FailureRecord;
 use crate::grants::{EncodedRecord, GrantStore, StoreError};
@@ -259,11 +260,11 @@ impl Throttle {
     fn counters(&self, account: &str, address: Option<IpAddr>) -> Counters {
         let account = account.as_bytes();
         let of_address = address.map(|address| {
-            let network = network(address);
+            let party = Party::of(address);
             OfAddress {
-                address: self.id(&[b"address", &network]),
-                known: self.id(&[b"known", &network]),
-                pair: self.id(&[b"pair", account, &network]),
+                address: self.id(&[b"address", party.as_bytes()]),
+                known: self.id(&[b"known", party.as_bytes()]),
+                pair: self.id(&[b"pair", account, party.as_bytes()]),
             }
         });
         Counters { account: self.id(&[b"account", account]), of_address }
@@ -302,14 +303,6 @@ fn decode(record: &EncodedRecord) -> Result<FailureRecord, StoreError> {
     FailureRecord::decode(record).map_err(StoreError::new)
 }
 
-/// What one party has: an IPv4 address, or an IPv6 network of 64 bits.
-fn network(address: IpAddr) -> Vec<u8> {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().into_iter().take(8).collect(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -325,14 +318,5 @@ mod tests {
         assert_eq!(wait(13, 8_000), Duration::ZERO);
         // A replica whose clock is behind makes nobody wait longer.
         assert_eq!(wait(13, -5_000), Duration::from_secs(8));
-    }
-
-    #[test]
-    fn an_ipv6_network_is_one_party_and_a_mapped_address_is_the_same() {
-        let network = |text: &str| network(text.parse().unwrap());
-        assert_eq!(network("2001:db8:1:2::1"), network("2001:db8:1:2:ffff::9"));
-        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
-        assert_eq!(network("::ffff:192.0.2.7"), network("192.0.2.7"));
-        assert_ne!(network("192.0.2.7"), network("192.0.2.8"));
     }
 }

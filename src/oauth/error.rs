@@ -5,6 +5,7 @@
 //! log.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::changes::{FeedError, NoLease};
 use crate::directory::UsersUnavailable;
@@ -19,6 +20,10 @@ pub enum OAuthError {
     InvalidRequest(&'static str),
     /// RFC 6749 §5.2: "Client authentication failed". Always 401 with a challenge.
     InvalidClient(&'static str),
+    /// RFC 6585 §4: "the user has sent too many requests in a given amount of time", with wrong secrets.
+    TooManyGuesses {
+        again_after: Duration,
+    },
     /// RFC 6749 §5.2, RFC 7009 §2.1: the token "was issued to another client".
     InvalidGrant(&'static str),
     /// RFC 6749 §5.2: "The authenticated client is not authorized to use this authorization grant
@@ -75,7 +80,7 @@ impl OAuthError {
             | Self::NotFound
             | Self::MethodNotAllowed { .. }
             | Self::InsecureTransport => "invalid_request",
-            Self::InvalidClient(_) => "invalid_client",
+            Self::InvalidClient(_) | Self::TooManyGuesses { .. } => "invalid_client",
             Self::InvalidGrant(_) => "invalid_grant",
             Self::UnauthorizedClient(_) => "unauthorized_client",
             Self::UnsupportedGrantType => "unsupported_grant_type",
@@ -103,6 +108,7 @@ impl OAuthError {
             Self::TooLarge => 413,
             Self::UriTooLong => 414,
             Self::UnsupportedMediaType => 415,
+            Self::TooManyGuesses { .. } => 429,
             Self::Unavailable(_) => 503,
         }
     }
@@ -119,6 +125,9 @@ impl OAuthError {
             | Self::Unavailable(Unavailable { description, .. }) => description,
             Self::UnsupportedGrantType => {
                 "this grant type is not supported; the metadata lists those that are"
+            }
+            Self::TooManyGuesses { .. } => {
+                "the client id or secret is wrong, and was too often; wait before the next attempt"
             }
             Self::UnsupportedTokenType => "tokens of this kind cannot be revoked here",
             Self::UriTooLong => "the address is longer than 8 KiB",

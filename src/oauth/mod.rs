@@ -8,6 +8,7 @@ pub mod client_authentication;
 mod cross_origin;
 pub mod error;
 pub mod grant_types;
+pub mod guesses;
 pub mod introspect;
 pub mod metadata;
 pub mod revoke;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 pub use self::client_authentication::PresentedCredentials;
 pub use self::error::{OAuthError, Unavailable};
+use self::guesses::Guesses;
 pub use self::introspect::Introspection;
 pub use self::metadata::Metadata;
 use self::sightings::Sightings;
@@ -54,6 +56,7 @@ pub struct AuthorizationServer {
     entropy: Arc<dyn Entropy>,
     users: Users,
     sightings: Arc<Sightings>,
+    guesses: Arc<Guesses>,
     settings: Arc<Settings>,
 }
 
@@ -66,9 +69,10 @@ impl AuthorizationServer {
         entropy: Arc<dyn Entropy>,
         users: Users,
         sightings: Arc<Sightings>,
+        guesses: Arc<Guesses>,
         settings: Arc<Settings>,
     ) -> Self {
-        Self { feed, grants, keys, entropy, users, sightings, settings }
+        Self { feed, grants, keys, entropy, users, sightings, guesses, settings }
     }
 
     /// A new grant as it is kept: with all that is known of it, once every replica reads that.

@@ -25,6 +25,7 @@ mod cross_origin;
 mod expect;
 mod fault_table;
 mod forge;
+mod guesses;
 mod hostile_forms;
 mod hostile_headers;
 mod hostile_sockets;
