@@ -1,5 +1,5 @@
-//! A store of grants at which a request can be held back just after it has replaced a record: between what it knew
-//! and its last look at what is known.
+//! A store of grants at which a request can be held back just before it replaces a record: between what it read and
+//! what it makes of that. Or just after: between what it knew and its last look at what is known.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,19 +13,38 @@ use tokio::sync::Notify;
 /// Open, until somebody closes it for the next who comes.
 #[derive(Default)]
 pub struct Gate {
-    closed: AtomicBool,
+    closed_before: AtomicBool,
+    closed_after: AtomicBool,
     somebody_waits: Notify,
     opened: Notify,
 }
 
 impl Gate {
-    /// Holds back the next request that replaces a record, while `meanwhile` happens; what became of both.
+    /// Holds back the next request that has replaced a record, while `meanwhile` happens; what became of both.
     pub async fn hold_back<R, M>(
         &self,
         request: impl Future<Output = R>,
         meanwhile: impl Future<Output = M>,
     ) -> (R, M) {
-        self.closed.store(true, Ordering::SeqCst);
+        self.hold_back_at(&self.closed_after, Box::pin(request), Box::pin(meanwhile)).await
+    }
+
+    /// Holds back the next request that is about to replace a record, while `meanwhile` happens.
+    pub async fn hold_back_before<R, M>(
+        &self,
+        request: impl Future<Output = R>,
+        meanwhile: impl Future<Output = M>,
+    ) -> (R, M) {
+        self.hold_back_at(&self.closed_before, Box::pin(request), Box::pin(meanwhile)).await
+    }
+
+    async fn hold_back_at<R, M>(
+        &self,
+        closed: &AtomicBool,
+        request: impl Future<Output = R>,
+        meanwhile: impl Future<Output = M>,
+    ) -> (R, M) {
+        closed.store(true, Ordering::SeqCst);
         futures_util::future::join(request, async {
             self.somebody_waits.notified().await;
             let happened = meanwhile.await;
@@ -33,6 +52,13 @@ impl Gate {
             happened
         })
         .await
+    }
+
+    async fn pass(&self, closed: &AtomicBool) {
+        if closed.swap(false, Ordering::SeqCst) {
+            self.somebody_waits.notify_one();
+            self.opened.notified().await;
+        }
     }
 }
 
@@ -64,10 +90,10 @@ impl GrantStore for Gated {
         record: &EncodedRecord,
         expires_at: Timestamp,
     ) -> Result<bool, StoreError> {
+        self.gate.pass(&self.gate.closed_before).await;
         let swapped = self.store.compare_and_swap(id, expected, record, expires_at).await?;
-        if swapped && self.gate.closed.swap(false, Ordering::SeqCst) {
-            self.gate.somebody_waits.notify_one();
-            self.gate.opened.notified().await;
+        if swapped {
+            self.gate.pass(&self.gate.closed_after).await;
         }
         Ok(swapped)
     }

@@ -33,6 +33,8 @@ cases! {
     a_grant_keeps_eight_access_tokens,
     a_scope_that_the_client_lost_is_not_promised,
     v11_no_token_survives_a_revocation_that_races_with_a_refresh,
+    who_was_overtaken_twice_within_one_request_has_replayed_nothing,
+    who_was_overtaken_after_it_rotated_has_replayed_nothing,
 }
 
 async fn f1_a_hundred_refreshes_at_once_get_one_pair(kind: Kind) {
@@ -360,4 +362,48 @@ async fn v11_no_token_survives_a_revocation_that_races_with_a_refresh(kind: Kind
             assert_eq!(code_of(world.refresh(0, &app, next(&second)).await), "invalid_grant");
         }
     }
+}
+
+/// Another tab of the same client comes with the same token, and goes on with what it is given.
+async fn overtake(world: &World, app: &App, refresh_token: &str) -> String {
+    let second = world.refresh(0, app, refresh_token).await.unwrap();
+    let third = world.refresh(0, app, next(&second)).await.unwrap();
+    assert!(world.is_active(access(&third)).await);
+    next(&third).to_owned()
+}
+
+/// Nobody was logged out, and who comes with the old token from now on is a thief.
+async fn only_a_new_request_is_a_replay(world: &World, app: &App, old: &str, newest: &str) {
+    assert!(world.audit().await.is_empty());
+    let fourth = world.refresh(1, app, newest).await.unwrap();
+    assert!(world.is_active(access(&fourth)).await, "the grant lives");
+    assert_eq!(code_of(world.refresh(1, app, old).await), "invalid_grant");
+    assert_eq!(world.audit().await, ["client app: refresh_reuse"]);
+    assert!(!world.is_active(access(&fourth)).await);
+}
+
+async fn who_was_overtaken_twice_within_one_request_has_replayed_nothing(kind: Kind) {
+    let world = World::with_keys(kind, &[&[1], &[1]]).await;
+    let app = world.usual_app().await;
+    let first = world.tokens(&app).await;
+    let slow = world.refresh(1, &app, next(&first));
+    let (late, newest) = world.gate.hold_back_before(slow, overtake(&world, &app, next(&first))).await;
+    assert_eq!(code_of(late), "temporarily_unavailable", "its token was the current one when it came");
+    only_a_new_request_is_a_replay(&world, &app, next(&first), &newest).await;
+}
+
+async fn who_was_overtaken_after_it_rotated_has_replayed_nothing(kind: Kind) {
+    let world = World::with_keys(kind, &[&[1], &[1]]).await;
+    let app = world.usual_app().await;
+    let first = world.tokens(&app).await;
+    let meanwhile = async {
+        // What it has made does not fit any more, so it looks again.
+        let update = ClientUpdate { scope: Some(scope("notes:read")), ..ClientUpdate::default() };
+        let (_, recorded) = world.admin.update_client(&app.id, update).await.unwrap();
+        world.settle(recorded).await;
+        overtake(&world, &app, next(&first)).await
+    };
+    let (late, newest) = world.gate.hold_back(world.refresh(1, &app, next(&first)), meanwhile).await;
+    assert_eq!(code_of(late), "temporarily_unavailable");
+    only_a_new_request_is_a_replay(&world, &app, next(&first), &newest).await;
 }

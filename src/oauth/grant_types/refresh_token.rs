@@ -31,7 +31,7 @@ pub(in crate::oauth) async fn refresh(
 ) -> Result<IssuedToken, OAuthError> {
     // What this request itself has replaced it does not replay.
     let mut has_rotated = false;
-    for _ in 0..ATTEMPTS {
+    for turn in 0..ATTEMPTS {
         let known = server.feed.current()?;
         let client = issuing::client(server, request, &known)?;
         let (presented, key) = genuine(server, TokenKind::Refresh, presented)?;
@@ -53,6 +53,9 @@ pub(in crate::oauth) async fn refresh(
         let may_retry = chain.is_some_and(|chain| may_retry(chain, held, client.retry_window(), now));
         let place = place(chain, number, presented.digest(), may_retry || has_rotated);
         if place == Place::Replayed {
+            if turn > 0 {
+                return Err(overtaken());
+            }
             log::warn!(
                 "grant {grant_id}: an old refresh token was presented by {}; it is revoked",
                 client.id
@@ -96,6 +99,16 @@ pub(in crate::oauth) async fn refresh(
         }
     }
     Err(OAuthError::unavailable("the grant is being changed; try again", "the grant kept changing"))
+}
+
+/// At the first look the token was good, else there is no second: others of the same client went on meanwhile, further
+/// than a retry may be behind. That is no theft, but there is nothing left to give. Who comes with this token again
+/// is judged by what holds then.
+fn overtaken() -> OAuthError {
+    OAuthError::unavailable(
+        "the refresh token was replaced meanwhile; go on with the newest one",
+        "the chain went on by two or more while the token was used",
+    )
 }
 
 /// Tells the feed that the store lost a rotation, before anything rests on it. However many tabs come
