@@ -100,7 +100,9 @@ pub async fn remember(
     Ok(true)
 }
 
-/// Takes back what a user allowed a client: all that was given because of it is dead.
+/// Takes back what a user allowed a client: all that was given because of it is dead once what this returns is known
+/// everywhere. `None` when there was nothing to take back. `given` is the newest birth number among the grants of this
+/// user and client, if the store has any.
 ///
 /// # Errors
 /// When SQL fails.
@@ -108,22 +110,32 @@ pub async fn withdraw(
     conn: &mut Connection,
     user: &UserId,
     client: &ClientId,
+    given: Option<ChangeNumber>,
     author: Author,
     now: Timestamp,
-) -> Result<ChangeNumber, SqlError> {
+) -> Result<Option<ChangeNumber>, SqlError> {
     lock_sequence(conn).await?;
-    forget(conn, user, client).await?;
-    let change = Change::Killed(KillScope::Consent(user.clone(), client.clone()));
-    let numbers = record_in(conn, vec![Entry::new(change, author)], now).await?;
-    Ok(numbers.into_iter().max().unwrap_or_default())
+    let was_allowed = forget(conn, user, client).await?;
+    let consent = KillScope::Consent(user.clone(), client.clone());
+    let newest = newest_kill(conn, &consent).await?;
+    // A kill stays for ever, and nobody may add to them by asking alone. Nothing is given before its consent is in SQL,
+    // and a consent only goes with the kill of it, of its user or of its client: what was given by one that is gone
+    // was born before that. Unless SQL lost the consent, or has not had it from the start: what the store still has
+    // of it is alive unless an earlier kill came after its birth.
+    let lives = given.is_some_and(|born| born >= newest);
+    if !was_allowed && !lives {
+        return Ok((newest > ChangeNumber::ZERO).then_some(newest));
+    }
+    let numbers = record_in(conn, vec![Entry::new(Change::Killed(consent), author)], now).await?;
+    Ok(numbers.into_iter().max())
 }
 
-/// Forgets what a user allowed a client. Whoever calls this records the kill, in the same transaction.
+/// Forgets what a user allowed a client; whether it was anything. Whoever calls this records the kill, in the same
+/// transaction.
 ///
 /// # Errors
 /// When SQL fails.
-pub async fn forget(conn: &mut Connection, user: &UserId, client: &ClientId) -> Result<(), SqlError> {
+pub async fn forget(conn: &mut Connection, user: &UserId, client: &ClientId) -> Result<bool, SqlError> {
     let query = diesel::delete(consents::table.find((user.as_str(), client.as_str())));
-    on!(conn, c => query.execute(c).await)?;
-    Ok(())
+    Ok(on!(conn, c => query.execute(c).await)? > 0)
 }

@@ -67,7 +67,10 @@ impl Identity {
         Ok(Account { sessions, applications })
     }
 
-    async fn grants_of(&self, visitor: &Visitor) -> Result<Vec<(GrantId, GrantRecord)>, StoreError> {
+    pub(super) async fn grants_of(
+        &self,
+        visitor: &Visitor,
+    ) -> Result<Vec<(GrantId, GrantRecord)>, StoreError> {
         let store = self.grants.as_ref();
         let ids = index::listed(store, Listing::Grants.of(&visitor.user.id)).await?;
         let records = futures_util::future::try_join_all(ids.iter().map(|id| store.load(*id))).await?;

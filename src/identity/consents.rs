@@ -40,7 +40,7 @@ impl Identity {
     }
 
     /// Takes back what a visitor allowed a client, which ends all that it was given for them. It has ended everywhere
-    /// when this returns. `false` when there is no such client.
+    /// when this returns. `false` when there is no such client, or it was never allowed anything.
     ///
     /// # Errors
     /// When that is not known to be so; it may have been recorded, and asking again is safe.
@@ -50,15 +50,17 @@ impl Identity {
             client.map(|client| client.id.clone())
         });
         let Some(client) = found? else { return Ok(false) };
-        let (user, author, now) = (visitor.user.id.clone(), visitor.author(), self.feed.clock().now());
-        let withdrawn = self.database.write(move |conn| {
-            Box::pin(async move { consents::withdraw(conn, &user, &client, author, now).await })
-        });
         within(async {
-            let number = withdrawn.await?;
-            self.confirm(Recorded { number, since: self.feed.clock().boot() }).await
+            let of_client = self.grants_of(visitor).await?.into_iter().map(|(_, record)| record);
+            let given = of_client.filter(|record| record.client == client).map(|record| record.born).max();
+            let (user, author, now) = (visitor.user.id.clone(), visitor.author(), self.feed.clock().now());
+            let withdrawn = self.database.write(move |conn| {
+                Box::pin(async move { consents::withdraw(conn, &user, &client, given, author, now).await })
+            });
+            let Some(number) = withdrawn.await? else { return Ok(false) };
+            self.confirm(Recorded { number, since: self.feed.clock().boot() }).await?;
+            Ok(true)
         })
-        .await??;
-        Ok(true)
+        .await?
     }
 }

@@ -22,6 +22,8 @@ cases!(Kind: postgres = Postgres, sqlite = Sqlite => {
     what_is_allowed_adds_up_for_each_user_and_client,
     x20_what_was_asked_before_a_withdrawal_is_not_remembered_after_it,
     withdrawing_forgets_and_kills_in_one_act_and_leaves_other_consents,
+    what_was_never_allowed_is_withdrawn_without_a_trace,
+    what_lives_is_killed_though_its_consent_was_lost,
     a_consent_goes_with_its_user_and_with_its_client,
     of_parallel_decisions_none_outlives_a_later_withdrawal,
 });
@@ -95,12 +97,18 @@ impl Scene {
         read.await.unwrap()
     }
 
-    async fn withdraw(&self, id: &str) -> ChangeNumber {
+    async fn withdraw(&self, id: &str) -> Option<ChangeNumber> {
+        self.withdraw_given(id, None).await
+    }
+
+    /// Takes back, while the store has a grant that was born then.
+    async fn withdraw_given(&self, id: &str, given: Option<ChangeNumber>) -> Option<ChangeNumber> {
         let (user, client) = (self.mira.clone(), client(id));
         let written = self.sql.database.write(move |conn| {
-            Box::pin(
-                async move { consents::withdraw(conn, &user, &client, Actor::user(&user).into(), NOW).await },
-            )
+            Box::pin(async move {
+                let author = Actor::user(&user).into();
+                consents::withdraw(conn, &user, &client, given, author, NOW).await
+            })
         });
         written.await.unwrap()
     }
@@ -138,7 +146,8 @@ async fn what_is_allowed_adds_up_for_each_user_and_client(kind: Kind) {
 async fn x20_what_was_asked_before_a_withdrawal_is_not_remembered_after_it(kind: Kind) {
     let scene = Scene::fresh(kind).await;
     let asked_at = scene.head().await;
-    let number = scene.withdraw("app").await;
+    assert!(scene.allow(&scene.mira, "app", "b", asked_at).await);
+    let number = scene.withdraw("app").await.unwrap();
     assert!(!scene.allow(&scene.mira, "app", "a", asked_at).await);
     assert!(scene.allowed().await.is_empty());
     assert!(scene.allow(&scene.mira, "app", "a", number).await);
@@ -153,7 +162,7 @@ async fn withdrawing_forgets_and_kills_in_one_act_and_leaves_other_consents(kind
         scene.allow(&scene.mira, id, "a", born).await;
     }
     scene.allow(&scene.noor, "app", "a", born).await;
-    let number = scene.withdraw("app").await;
+    let number = scene.withdraw("app").await.unwrap();
     assert_eq!(scene.newest_kill(&scene.mira, "app").await, number);
     for (user, id) in [(&scene.mira, "other"), (&scene.noor, "app")] {
         assert_eq!(scene.newest_kill(user, id).await, ChangeNumber::ZERO);
@@ -161,7 +170,31 @@ async fn withdrawing_forgets_and_kills_in_one_act_and_leaves_other_consents(kind
     assert_eq!(scene.allowed().await, [("other".to_owned(), "a".to_owned())]);
     assert_eq!(scene.all(&scene.noor).await.len(), 1);
     // Asked for again, there is a change to wait for.
-    assert!(scene.withdraw("app").await > number);
+    assert_eq!(scene.withdraw("app").await, Some(number));
+}
+
+async fn what_was_never_allowed_is_withdrawn_without_a_trace(kind: Kind) {
+    let scene = Scene::fresh(kind).await;
+    let born = scene.head().await;
+    for _ in 0..3 {
+        assert_eq!(scene.withdraw("app").await, None);
+        assert_eq!(scene.withdraw("nobody").await, None);
+    }
+    assert!(scene.allow(&scene.mira, "app", "a", born).await, "nothing forbids it");
+    let number = scene.withdraw("app").await;
+    for _ in 0..3 {
+        assert_eq!(scene.withdraw("app").await, number, "the kill that did it");
+    }
+    assert_eq!(scene.head().await, number.unwrap(), "one change");
+}
+
+async fn what_lives_is_killed_though_its_consent_was_lost(kind: Kind) {
+    let scene = Scene::fresh(kind).await;
+    let born = scene.head().await;
+    let number = scene.withdraw_given("app", Some(born)).await;
+    assert!(number > Some(born), "nothing that was born then lives");
+    assert_eq!(scene.withdraw_given("app", Some(born)).await, number, "it is dead already");
+    assert!(scene.withdraw_given("app", number).await > number, "what was born since is not");
 }
 
 async fn a_consent_goes_with_its_user_and_with_its_client(kind: Kind) {
@@ -182,13 +215,14 @@ async fn of_parallel_decisions_none_outlives_a_later_withdrawal(kind: Kind) {
     let scene = Arc::new(Scene::fresh(kind).await);
     for round in 0..10 {
         let asked_at = scene.head().await;
+        assert!(scene.allow(&scene.mira, "app", "b", asked_at).await);
         let mut deciding = JoinSet::new();
         for _ in 0..4 {
             let scene = Arc::clone(&scene);
             deciding.spawn(async move { scene.allow(&scene.mira.clone(), "app", "a", asked_at).await });
         }
         let withdrawing = Arc::clone(&scene);
-        deciding.spawn(async move { withdrawing.withdraw("app").await > ChangeNumber::ZERO });
+        deciding.spawn(async move { withdrawing.withdraw("app").await.is_some() });
         deciding.join_all().await;
         // Whichever came first: what was asked before the withdrawal is gone.
         assert!(scene.allowed().await.is_empty(), "round {round}");

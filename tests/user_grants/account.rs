@@ -21,6 +21,7 @@ cases! {
     everywhere_is_every_session_and_nobody_elses,
     x31_nobody_ends_what_is_somebody_elses,
     a_consent_is_remembered_for_its_user_and_client,
+    asking_again_to_take_back_adds_nothing_to_the_feed,
 }
 
 async fn apps(world: &World) -> (App, App) {
@@ -199,4 +200,22 @@ async fn a_consent_is_remembered_for_its_user_and_client(kind: Kind) {
     assert!(identity.consented_scope(&noor, &app).await.unwrap().is_empty());
     // Shown without a grant: the user would not be asked again.
     assert_eq!(shown(&world.account(&mira).await), [("app", 0)]);
+}
+
+async fn asking_again_to_take_back_adds_nothing_to_the_feed(kind: Kind) {
+    let world = setting(kind).await;
+    let app = world.usual_app().await;
+    let visitor = world.logged_in("mira").await;
+    let (before, identity) = (world.head().await, &world.identities[0]);
+    for _ in 0..3 {
+        assert!(!identity.withdraw_consent(&visitor, "app").await.unwrap(), "it was never allowed anything");
+    }
+    assert_eq!(world.head().await, before);
+    // A grant whose consent SQL does not know is ended all the same.
+    let tokens = world.give(&visitor, &app).await;
+    for _ in 0..3 {
+        assert!(identity.withdraw_consent(&visitor, "app").await.unwrap());
+        assert!(!world.is_active(access(&tokens)).await);
+    }
+    assert_eq!(world.head().await, before.next(), "once");
 }

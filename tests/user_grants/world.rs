@@ -14,7 +14,8 @@ use symbolon::admin::resource_servers::NewResourceServer;
 use symbolon::admin::users::NewUser;
 use symbolon::changes::{
     Acknowledger, Actor, ChangeFeed, KillScope, Published, Recorded, Replica as FeedReplica, ReplicaParts,
-    Sequence, SqlFeed, Tail, TailHandle, WitnessMover, record_longest_lifetime, wake_on_changes,
+    Sequence, SqlFeed, Tail, TailHandle, WitnessMover, lock_sequence, record_longest_lifetime,
+    wake_on_changes,
 };
 use symbolon::directory::{
     DirectoryProjection, DirectoryView, GrantType, ScopeDescriptions, UserCache, Users,
@@ -449,6 +450,11 @@ impl World {
     pub async fn kill(&self, scope: KillScope) {
         let recorded = self.admin.kill(scope).await.unwrap();
         self.settle(recorded).await;
+    }
+
+    /// The number of the newest change.
+    pub async fn head(&self) -> ChangeNumber {
+        self.database.write(|conn| Box::pin(lock_sequence(conn))).await.unwrap()
     }
 
     /// Why grants were revoked, and by whom, in order.
