@@ -8,7 +8,7 @@ use diesel_async::RunQueryDsl;
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::{GrantId, ResourceServerId};
 use crate::sql::schema::introspected;
-use crate::sql::{Connection, SqlError, on};
+use crate::sql::{Connection, Database, SqlError, on};
 
 /// When a grant was introspected last, and by which resource server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,10 +27,12 @@ pub struct Sighting {
     pub ends_at: Timestamp,
 }
 
-/// The newest stands, whoever writes last.
+/// The newest stands, whoever writes last. A grant's own end never changes: what has an index is not written again.
 const NEWEST: &str = " ON CONFLICT (grant_id) DO UPDATE \
-    SET resource_server_id = excluded.resource_server_id, at = excluded.at, ends_at = excluded.ends_at \
+    SET resource_server_id = excluded.resource_server_id, at = excluded.at \
     WHERE introspected.at < excluded.at";
+/// How many rows are deleted in one transaction: others have to wait for it.
+const PURGE_ROUND: usize = 500;
 
 /// Writes sightings. In the order of their grants, so that two replicas never wait for each other in a circle.
 ///
@@ -87,20 +89,35 @@ pub async fn of(conn: &mut Connection, grant: GrantId) -> Result<Option<LastIntr
     Ok(Some(LastIntrospected { server, at: Timestamp::from_unix_seconds(at) }))
 }
 
-/// Deletes at most `limit` rows of grants that ended before `ended`; how many there were.
+/// Deletes the rows of grants that ended before `ended`, a few at a time; how many there were.
 ///
 /// # Errors
 /// When SQL fails.
-pub async fn purge(conn: &mut Connection, ended: Timestamp, limit: i64) -> Result<usize, SqlError> {
-    let old = introspected::table
-        .filter(introspected::ends_at.lt(ended.unix_seconds()))
-        .limit(limit)
-        .select(introspected::grant_id);
-    let old = on!(conn, c => old.load::<String>(c).await)?;
+pub async fn purge(database: &Database, ended: Timestamp) -> Result<usize, SqlError> {
     let mut deleted = 0;
-    for grants in old.chunks(500) {
-        let rows = introspected::table.filter(introspected::grant_id.eq_any(grants));
-        deleted += on!(conn, c => diesel::delete(rows).execute(c).await)?;
+    loop {
+        let old = database.read(move |conn| Box::pin(ended_before(conn, ended))).await?;
+        let found = old.len();
+        if found > 0 {
+            deleted += database.write(move |conn| Box::pin(delete(conn, old))).await?;
+        }
+        if found < PURGE_ROUND {
+            return Ok(deleted);
+        }
+        database.give_way().await;
     }
-    Ok(deleted)
+}
+
+async fn ended_before(conn: &mut Connection, ended: Timestamp) -> Result<Vec<String>, SqlError> {
+    let query = introspected::table
+        .filter(introspected::ends_at.lt(ended.unix_seconds()))
+        .order(introspected::ends_at)
+        .limit(i64::try_from(PURGE_ROUND).unwrap_or(i64::MAX))
+        .select(introspected::grant_id);
+    Ok(on!(conn, c => query.load::<String>(c).await)?)
+}
+
+async fn delete(conn: &mut Connection, grants: Vec<String>) -> Result<usize, SqlError> {
+    let rows = introspected::table.filter(introspected::grant_id.eq_any(grants));
+    Ok(on!(conn, c => diesel::delete(rows).execute(c).await)?)
 }

@@ -34,6 +34,9 @@ const WRITE_LIMIT: Duration = Duration::from_secs(8);
 const READ_LIMIT: Duration = Duration::from_secs(3);
 const LOAD_LIMIT: Duration = Duration::from_secs(300);
 
+/// SQLite's writers wait without an order: the next may be anybody who tries within this.
+const BETWEEN_BATCHES: Duration = Duration::from_millis(20);
+
 /// Loading reads only, so nobody waits for it: it may take longer than a writer.
 const LOAD_PATIENCE: &str =
     "SET LOCAL statement_timeout = '300s'; SET LOCAL idle_in_transaction_session_timeout = '300s'";
@@ -205,6 +208,12 @@ impl Database {
         F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, SqlError>> + Send + 'static,
     {
         self.transact(Isolation::Write, Box::new(unit)).await
+    }
+
+    /// The pause between two batches of work for which nobody waits: whoever waits for the writer has a turn before the
+    /// next.
+    pub async fn give_way(&self) {
+        tokio::time::sleep(BETWEEN_BATCHES).await;
     }
 
     /// The server's wall clock in Unix milliseconds; `None` for SQLite, which has none of its own.

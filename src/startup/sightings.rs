@@ -14,16 +14,12 @@ use crate::sql::{Database, SqlError};
 use crate::telemetry::{IntCounter, Metrics};
 
 const WRITE_EVERY: Duration = Duration::from_secs(10);
-/// How many rows are written in one transaction, and the pause after it: others have to wait for it, and must have
-/// their turn before the next.
+/// How many rows are written in one transaction: others have to wait for it.
 const BATCH: usize = 500;
-const BETWEEN: Duration = Duration::from_millis(20);
 /// Once in so many times rows are deleted of which nobody will ask any more.
 const PURGE_EVERY: u32 = 60;
 /// For how long after a grant's end somebody might.
 const KEEP: Duration = Duration::from_secs(24 * 3600);
-/// How many rows are deleted at once.
-const PURGE_ROUND: i64 = 5_000;
 
 /// The tables of all workers. Those of workers that ended go by themselves.
 pub type AllSightings = Arc<Mutex<Vec<Weak<Sightings>>>>;
@@ -44,6 +40,7 @@ pub fn start(all: AllSightings, stores: &Stores, metrics: &Metrics, watch: &Task
 
 /// Writes until it is stopped. What SQL does not take is forgotten and counted: nothing rests on it.
 async fn keep(all: AllSightings, database: Database, clock: Arc<dyn Clock>, left_out: IntCounter) {
+    let mut failing = false;
     for round in 1_u32.. {
         tokio::time::sleep(WRITE_EVERY).await;
         let (sightings, missed) = take(&all);
@@ -53,12 +50,10 @@ async fn keep(all: AllSightings, database: Database, clock: Arc<dyn Clock>, left
                 log::debug!("where tokens were introspected is not written down: {error}");
                 left_out.inc_by(batch.len() as u64);
             }
-            tokio::time::sleep(BETWEEN).await;
+            database.give_way().await;
         }
-        if round.is_multiple_of(PURGE_EVERY)
-            && let Err(error) = purge(&database, clock.as_ref()).await
-        {
-            log::debug!("where tokens were introspected is not tidied: {error}");
+        if round.is_multiple_of(PURGE_EVERY) {
+            tidy(&database, clock.as_ref(), &mut failing).await;
         }
     }
 }
@@ -94,13 +89,14 @@ async fn write(database: &Database, batch: Vec<Sighting>) -> Result<(), SqlError
     database.write(move |conn| Box::pin(introspected::note(conn, batch))).await
 }
 
-async fn purge(database: &Database, clock: &dyn Clock) -> Result<(), SqlError> {
-    let ended = clock.now() - KEEP;
-    loop {
-        let purged =
-            database.write(move |conn| Box::pin(introspected::purge(conn, ended, PURGE_ROUND))).await?;
-        if i64::try_from(purged).unwrap_or(i64::MAX) < PURGE_ROUND {
-            return Ok(());
+/// Deletes what nobody will ask for. A table that is never tidied grows for ever, so that it fails is said, once.
+async fn tidy(database: &Database, clock: &dyn Clock, failing: &mut bool) {
+    match introspected::purge(database, clock.now() - KEEP).await {
+        Ok(_) => *failing = false,
+        Err(error) if !*failing => {
+            *failing = true;
+            log::warn!("where tokens were introspected is not tidied: {error}");
         }
+        Err(error) => log::debug!("where tokens were introspected is not tidied: {error}"),
     }
 }

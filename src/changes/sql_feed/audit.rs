@@ -208,6 +208,7 @@ impl<P: Projection> SqlFeed<P> {
             if round < PURGE_ROUND {
                 return Ok(deleted);
             }
+            self.database.give_way().await;
         }
     }
 }

@@ -72,6 +72,7 @@ impl<P: Projection> History for SqlFeed<P> {
             if round < PURGE_ROUND {
                 return Ok(deleted);
             }
+            self.database.give_way().await;
         }
     }
 

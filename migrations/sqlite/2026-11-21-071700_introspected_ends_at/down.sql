@@ -1,0 +1,1 @@
+DROP INDEX introspected_ends_at;
