@@ -27,7 +27,7 @@ pub fn take(command: &TakeBackup, sources: &Sources, output: &Output) -> Result<
     backup::check_embedded(&config)?;
     let context = Context::open_existing(sources)?;
     let directory = &command.directory;
-    let manifest = context.block_on(backup::take(&context.stores, &config, directory))?;
+    let manifest = context.block_on(backup::take(&context.stores, directory))?;
     let text = format!(
         "backed up to {}, up to change {} ({} bytes)\n\
          It holds no token key, and needs none: after a restore every token that was issued before is dead.",

@@ -129,6 +129,11 @@ impl Stores {
         SqlFeed::new(self.database.clone(), projection, Arc::clone(&self.clock), keys)
     }
 
+    /// The change feed in a copy of the database.
+    pub fn feed_in(&self, copy: &Database) -> SqlFeed<DirectoryProjection> {
+        SqlFeed::new(copy.clone(), DirectoryProjection::new(Arc::default()), Arc::clone(&self.clock), None)
+    }
+
     /// The grant store's witness.
     pub fn witness(&self) -> Arc<dyn Witness> {
         match &self.grants {

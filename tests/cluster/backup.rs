@@ -15,6 +15,7 @@ use crate::support::actors::Token;
 use crate::support::cli::{self, CliOutput, RunningCli};
 use crate::support::deployment::Plan;
 use crate::support::leaks::Secrets;
+use crate::support::process::Signal;
 use crate::support::symbolon::{Environment, Server, ServerConfig, WaitFor};
 use crate::support::{process, scratch, wait};
 
@@ -309,6 +310,74 @@ fn a_backup_is_for_its_owner_alone_holds_no_secret_and_overwrites_nothing() {
     let nowhere = shop.shelf.path().join("not/there");
     refusal(shop.scene.deployment.cli(&["backup", &nowhere.display().to_string()]), 1);
     assert!(!nowhere.exists());
+}
+
+/// What somebody finds who looks into a directory: names and lengths.
+fn found(directory: &Path) -> Vec<(PathBuf, u64)> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut found: Vec<_> =
+        entries.filter_map(|entry| Some((entry.path(), entry.metadata().ok()?.len()))).collect();
+    found.sort();
+    found
+}
+
+/// Takes a backup, step by step, and kills it when something else is found in its directory for the `nth` time; whether
+/// it came to that before it was done.
+fn is_killed_at(shop: &Shop, backup: &Path, nth: usize) -> bool {
+    let argument = backup.display().to_string();
+    let mut taking = RunningCli::start(shop.scene.deployment.environment(), &["backup", &argument], "");
+    while !backup.exists() && !taking.has_ended() {
+        thread::yield_now();
+    }
+    let (mut last, mut changes) = (Vec::new(), 0);
+    let is_done = loop {
+        taking.freeze();
+        let now = found(backup);
+        changes += usize::from(now != last);
+        let is_done = backup.join("backup.json").exists();
+        if is_done || changes == nth || taking.has_ended() {
+            break is_done;
+        }
+        last = now;
+        taking.thaw();
+    };
+    taking.signal(Signal::KILL);
+    taking.finish();
+    !is_done
+}
+
+#[test]
+fn of_a_backup_that_is_killed_at_any_moment_nobody_is_served() {
+    let shop = Shop::open();
+    let (scene, kept) = (&shop.scene, shop.scene.live_token());
+    let (mut fresh, mut refused) = (0, 0);
+    for round in 0..32 {
+        let (left, _) = shop.place(&format!("killed-{round}"));
+        // It takes milliseconds: some are done before anybody has looked so often.
+        if !is_killed_at(&shop, &left, 1 + round % 8) {
+            continue;
+        }
+        let said = refusal(shop.restore(&left, &["--dry-run", "--replace"]), 1);
+        assert!(said.contains("no complete backup"), "{said}");
+        // As somebody might who takes what is left for an installation.
+        fs::copy(shop.data("token.key"), left.join("token.key")).expect("the key can be copied");
+        let place = Environment::from([("SYMBOLON_DATA_DIR".to_owned(), left.display().to_string())]);
+        let config = ServerConfig::serve().envs(&place).wait_for(WaitFor::Liveness);
+        let server = Server::start(&config);
+        wait::until_true("it serves, or says what to do", SOON, || {
+            server.is_ready() || server.stderr().contains("symbolon recover")
+        });
+        let answer = scene.api.introspect_request(&server, kept.as_str()).send();
+        match answer.status {
+            // It knows nobody: an installation of its own.
+            401 => fresh += 1,
+            503 => refused += 1,
+            status => panic!("{status} after kill {round}, of {:?}: {}", found(&left), answer.text()),
+        }
+    }
+    assert!(fresh + refused > 0, "it was always done before anybody could look");
+    assert_eq!(ask(&scene.api, shop.server(), &kept), Said::Active, "the server itself goes on");
+    measured(&format!("{} kills: {fresh} left nothing to serve, {refused} nobody served", fresh + refused));
 }
 
 #[test]

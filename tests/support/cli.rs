@@ -125,6 +125,21 @@ impl RunningCli {
         self.process.signal(signal);
     }
 
+    /// Stops it where it is; returns when it has stopped.
+    pub fn freeze(&mut self) {
+        self.process.freeze();
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&mut self) {
+        self.process.thaw();
+    }
+
+    /// Whether it is over.
+    pub fn has_ended(&mut self) -> bool {
+        self.process.ended().is_some()
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub fn finish(mut self) -> CliOutput {

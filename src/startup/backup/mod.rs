@@ -7,7 +7,8 @@
 //! a restore everything that was issued before is dead, as [`recover`](crate::changes::recover) makes
 //! it; and lest somebody serve from the copies without that, the witness in a backup stands beyond
 //! the end of its own feed, as it does when a database has lost commits: a server that finds them
-//! says what to do, and answers for nothing.
+//! says what to do, and answers for nothing. Until it stands there the copies have names that no
+//! server looks for, so nobody serves from a backup that was cut short either.
 
 mod files;
 mod manifest;
