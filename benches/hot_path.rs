@@ -15,10 +15,10 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use symbolon::changes::{
-    Actor, Bonds, Change, Entry, KillScope, Kills, RecordedChange, RestrictedGrants, RevokedGrants, Snapshot,
+    Actor, Bonds, Change, Entry, KillScope, Kills, RecordedChange, RevokedGrants, Snapshot,
 };
 use symbolon::domain::base62;
-use symbolon::domain::clock::{BootTime, Timestamp};
+use symbolon::domain::clock::Timestamp;
 use symbolon::domain::entropy::{Entropy, EntropyUnavailable, SystemEntropy, random};
 use symbolon::domain::identifier::{ClientId, GrantId, ResourceServerId};
 use symbolon::domain::position::{ChangeNumber, Position};
@@ -172,9 +172,7 @@ fn snapshot(revoked_grants: u64, killed_clients: u64) -> Snapshot<()> {
         kills.raise(&KillScope::Client(client), ChangeNumber::new(1));
     }
     let position = Position { number: ChangeNumber::new(revoked_grants), ..Position::default() };
-    let (deadline, none) = (BootTime::default(), ChangeNumber::ZERO);
-    let restricted = RestrictedGrants::default();
-    Snapshot { position, deadline, memory_floor: none, recovered: none, revoked, restricted, kills, view: () }
+    Snapshot { position, revoked, kills, ..Snapshot::default() }
 }
 
 fn liveness(c: &mut Criterion) {

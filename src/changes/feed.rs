@@ -19,7 +19,7 @@ use crate::domain::store::RECORD_VERSION;
 /// How long an acknowledgement waits for the grant store at most.
 const WITNESS_PATIENCE: Duration = Duration::from_secs(1);
 
-/// This replica holds no lease: it cannot know what has changed.
+/// This replica holds no lease, or none that its wall clock bears out: it cannot know what has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoLease;
 
@@ -64,15 +64,16 @@ impl<V: Clone + Send + Sync + 'static> ChangeFeed<V> {
     }
 
     /// Judges by the snapshot that is current. To be called by every request after its last await:
-    /// the snapshot is taken first and the clock read after it, so that what passes this check was
+    /// the snapshot is taken first and the clocks read after it, so that what passes this check was
     /// known to be current at a moment after the request began. `judge` cannot keep it, nor wait.
     ///
     /// # Errors
-    /// When that snapshot's own lease has run out: the answer is 503.
+    /// When that snapshot's own lease has run out, or the wall clock was set back to before what it
+    /// has forgotten: the answer is 503.
     pub fn with_current<T>(&self, judge: impl FnOnce(&Arc<Snapshot<V>>) -> T) -> Result<T, NoLease> {
         self.published.look(|newest| {
             let snapshot = newest.ok_or(NoLease)?;
-            if self.clock.boot() >= snapshot.deadline { Err(NoLease) } else { Ok(judge(snapshot)) }
+            if snapshot.holds_at(self.clock.as_ref()) { Ok(judge(snapshot)) } else { Err(NoLease) }
         })
     }
 

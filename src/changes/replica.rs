@@ -21,10 +21,6 @@ use crate::domain::store::RECORD_VERSION;
 use crate::domain::token_key::TokenKeys;
 use crate::sql::SqlError;
 
-/// How far a wall clock may go back unnoticed: less than the time that revocations are remembered
-/// beyond their grant's end.
-const CLOCK_STEP_MILLIS: i64 = 30_000;
-
 /// How far the witness is known to have come: below it no record of a revoked grant is left in
 /// the grant store. Shared between the mover, which writes it, and the replica.
 #[derive(Clone, Debug, Default)]
@@ -90,8 +86,6 @@ pub struct Replica<V> {
     /// Where the witness stood at some times, the oldest first.
     checkpoints: VecDeque<(BootTime, ChangeNumber)>,
     setbacks: u64,
-    /// By how much the wall clock was ahead of the boot clock when memory was last pruned.
-    wall_ahead: Option<i64>,
     looks: u64,
     /// When memory was tidied last, and a time after which the witness was seen once more.
     pruned: BootTime,
@@ -108,17 +102,7 @@ impl<V: Clone + Send + Sync + 'static> Replica<V> {
     pub fn new(parts: ReplicaParts<V>) -> Self {
         let (beats, checkpoints) = (HashMap::new(), VecDeque::new());
         let (pruned, looked) = (BootTime::default(), BootTime::default());
-        Self {
-            parts,
-            incarnation: None,
-            beats,
-            checkpoints,
-            setbacks: 0,
-            wall_ahead: None,
-            looks: 0,
-            pruned,
-            looked,
-        }
+        Self { parts, incarnation: None, beats, checkpoints, setbacks: 0, looks: 0, pruned, looked }
     }
 
     pub const fn has_joined(&self) -> bool {
@@ -165,6 +149,11 @@ impl<V: Clone + Send + Sync + 'static> Replica<V> {
         let t0 = self.parts.clock.boot();
         let Some(from) = self.parts.published.newest() else { return Ok(false) };
         let (deadline, publisher) = (from.deadline, self.publisher(from.position));
+        if !from.remembers_enough(self.parts.clock.as_ref()) {
+            log::warn!("the wall clock was set back; remembering again what had seemed to be over");
+            self.load(deadline).await?;
+            return Ok(false);
+        }
         match self.parts.store.renew(&incarnation, from, publisher).await? {
             Renewal::Confirmed => {
                 // 0.9: clocks of two machines may run at slightly different speeds.
@@ -283,13 +272,12 @@ impl<V: Clone + Send + Sync + 'static> Replica<V> {
     /// is deleted from anew, so the time begins anew too. And it ends at the last look at the
     /// witness: whoever was frozen, or could not ask, does not know whether the store went back.
     ///
-    /// Returns whether the wall clock was set back since the last time: then what had seemed to be
-    /// ended may not be, and everything must be loaded anew.
-    #[must_use]
-    pub fn prune(&mut self) -> bool {
-        let Some(newest) = self.parts.published.newest() else { return false };
+    /// # Errors
+    /// When SQL, whose clock has a say in what has ended, cannot be asked; nothing is then forgotten.
+    pub async fn prune(&mut self) -> Result<(), FeedError> {
+        let ended = self.parts.store.retention_clock().await? - CLOCK_SLACK;
+        let Some(newest) = self.parts.published.newest() else { return Ok(()) };
         let now = self.parts.clock.boot();
-        let set_back = self.clock_was_set_back(now);
         let setbacks = self.parts.witness.setbacks();
         if self.setbacks != setbacks {
             self.setbacks = setbacks;
@@ -310,20 +298,8 @@ impl<V: Clone + Send + Sync + 'static> Replica<V> {
             self.checkpoints.pop_front();
         }
         let mut next = newest.as_ref().clone();
-        let ended = self.parts.clock.now() - CLOCK_SLACK;
-        next.revoked.prune(floor, ended);
-        next.restricted.prune(ended);
-        next.kills.prune(ended);
-        next.memory_floor = floor;
+        next.forget(ended, floor);
         self.parts.published.publish(next);
-        set_back
-    }
-
-    /// Whether the wall clock has lost more than it should against the boot clock.
-    fn clock_was_set_back(&mut self, now: BootTime) -> bool {
-        let boot_millis = i64::try_from(now.as_duration().as_millis()).unwrap_or(i64::MAX);
-        let ahead = self.parts.clock.unix_millis().saturating_sub(boot_millis);
-        let before = self.wall_ahead.replace(ahead);
-        before.is_some_and(|before| before.saturating_sub(ahead) > CLOCK_STEP_MILLIS)
+        Ok(())
     }
 }

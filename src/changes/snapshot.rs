@@ -7,7 +7,7 @@ use super::change::{Change, FOREVER, KillScope, RecordedChange};
 use super::restricted::RestrictedGrants;
 use super::revoked::RevokedGrants;
 use crate::domain::bonds::Bonds;
-use crate::domain::clock::{BootTime, Timestamp};
+use crate::domain::clock::{BootTime, Clock, Timestamp};
 use crate::domain::identifier::{ClientId, GrantId, UserId};
 use crate::domain::position::{ChangeNumber, Position};
 use crate::domain::token_key::{KeyFingerprint, TokenKeys};
@@ -120,6 +120,8 @@ pub struct Snapshot<V> {
     pub position: Position,
     /// The end of the lease under which this state may be acted on.
     pub deadline: BootTime,
+    /// What ended before this was forgotten. By an earlier clock some of it has not ended.
+    pub forgotten_before: Timestamp,
     /// Every revocation above this number is in memory; of those below, the witness has long
     /// passed the deletion of the records.
     pub memory_floor: ChangeNumber,
@@ -161,6 +163,26 @@ impl fmt::Display for CannotApply {
 impl std::error::Error for CannotApply {}
 
 impl<V> Snapshot<V> {
+    /// Whether this state may be acted on: its lease runs, and whatever was forgotten is over.
+    pub fn holds_at(&self, clock: &dyn Clock) -> bool {
+        clock.boot() < self.deadline && self.remembers_enough(clock)
+    }
+
+    /// Whether by this clock everything has ended that was forgotten because it had: not so when the
+    /// clock was set back since.
+    pub(super) fn remembers_enough(&self, clock: &dyn Clock) -> bool {
+        clock.now() >= self.forgotten_before
+    }
+
+    /// Forgets what ended before `ended`, and of the revocations those up to `floor` too.
+    pub(super) fn forget(&mut self, ended: Timestamp, floor: ChangeNumber) {
+        self.revoked.prune(floor, ended);
+        self.restricted.prune(ended);
+        self.kills.prune(ended);
+        self.memory_floor = floor;
+        self.forgotten_before = ended.max(self.forgotten_before);
+    }
+
     /// Whether the feed says that a grant lives: it is not revoked, and it was born at or after
     /// the newest kill of every set it belongs to.
     pub fn is_live(&self, grant: &GrantId, bonds: &Bonds<'_>, born: ChangeNumber) -> bool {
@@ -203,8 +225,7 @@ impl<V> Snapshot<V> {
             }
             position = Position { number: row.number, hash: row.hash, ..position };
         }
-        let (deadline, memory_floor) = (self.deadline, self.memory_floor);
-        Ok(Self { position, deadline, memory_floor, recovered, revoked, restricted, kills, view })
+        Ok(Self { position, recovered, revoked, restricted, kills, view, ..*self })
     }
 }
 

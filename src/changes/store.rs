@@ -13,6 +13,7 @@ use super::audit::Attempt;
 use super::change::RecordedChange;
 use super::entry::Entry;
 use super::snapshot::{CannotApply, Snapshot};
+use crate::domain::clock::Timestamp;
 use crate::domain::identifier::GrantId;
 use crate::domain::position::{ChangeHash, ChangeNumber, Position};
 use crate::sql::SqlError;
@@ -104,6 +105,9 @@ pub trait FeedStore<V>: Send + Sync {
     /// Loads the whole state and its position in one snapshot of SQL, with every revocation of a
     /// grant that has not ended. The lease deadline of the result is zero.
     async fn load(&self) -> Result<Snapshot<V>, FeedError>;
+
+    /// The wall clock by which this replica may forget: the earlier of SQL's and its own.
+    async fn retention_clock(&self) -> Result<Timestamp, FeedError>;
 
     /// Inserts a replica's row, durably.
     async fn join(&self, row: &ReplicaRow) -> Result<(), FeedError>;

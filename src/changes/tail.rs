@@ -120,6 +120,8 @@ impl<V: Clone + Send + Sync + 'static> Tail<V> {
         let judged = self.witness.catch_up().await.err();
         self.status.send_if_modified(|status| status.note_witness(judged));
         let mut tidy = tokio::time::interval(TIDY_EVERY);
+        // What is loaded now has nothing to forget yet.
+        tidy.reset();
         tidy.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut look_around = tokio::time::interval(self.renew_every);
         look_around.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -137,10 +139,8 @@ impl<V: Clone + Send + Sync + 'static> Tail<V> {
                     return;
                 }
                 _ = tidy.tick() => {
-                    if self.replica.prune() {
-                        log::warn!("the wall clock was set back; remembering every revocation again");
-                        self.reload.ask();
-                    }
+                    // While SQL is away nothing is forgotten, and its absence is shown by the lease.
+                    self.replica.prune().await.ok();
                 }
                 _ = look_around.tick() => self.look_around().await,
                 () = self.reload.wake.notified() => {}

@@ -34,12 +34,18 @@ impl ReplicaHealth {
     }
 
     fn lease(&self) -> Option<String> {
-        if !self.lease_remaining().is_zero() {
+        let newest = self.published.newest();
+        if newest.is_some_and(|newest| newest.holds_at(self.stores.clock.as_ref())) {
             return None;
         }
         let status = self.status.borrow();
         let why = status.lease_error.as_ref().map(ToString::to_string);
-        Some(why.unwrap_or_else(|| "no lease on the change feed yet".to_owned()))
+        let otherwise = if self.lease_remaining().is_zero() {
+            "no lease on the change feed yet"
+        } else {
+            "the wall clock was set back; remembering again what had seemed to be over"
+        };
+        Some(why.unwrap_or_else(|| otherwise.to_owned()))
     }
 
     fn witness(&self) -> Option<String> {

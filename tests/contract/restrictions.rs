@@ -10,7 +10,7 @@ use symbolon::changes::{
 };
 use symbolon::domain::clock::{Clock as _, Timestamp};
 use symbolon::domain::entropy::SystemEntropy;
-use symbolon::domain::identifier::GrantId;
+use symbolon::domain::identifier::{GrantId, UserId};
 use symbolon::domain::position::ChangeNumber;
 use symbolon::domain::scope::Scope;
 
@@ -29,6 +29,7 @@ cases!(Kind: postgres = Postgres, sqlite = Sqlite => {
     an_edit_asked_for_again_is_another_change,
     restrictions_are_kept_until_the_grant_ends_and_then_forgotten,
     a_replica_that_runs_on_forgets_a_grant_after_its_end_too,
+    whose_clock_is_set_back_acts_on_nothing_until_what_seemed_to_be_over_is_remembered,
     a_grant_whose_end_is_not_known_is_remembered_for_the_longest_lifetime,
     restrictions_outlive_the_rows_that_made_them,
     what_bears_on_a_few_grants_is_loaded_without_the_revocations_of_others,
@@ -131,10 +132,10 @@ async fn restrictions_are_kept_until_the_grant_ends_and_then_forgotten(kind: Kin
     assert_eq!(sql.feed().purge(DAY).await, Ok(0));
 }
 
-async fn a_replica_that_runs_on_forgets_a_grant_after_its_end_too(kind: Kind) {
-    let sql = Sql::fresh(kind).await;
+/// A replica, and what it shows its workers.
+fn replica_of(sql: &Sql) -> (Replica<()>, Arc<Published<()>>) {
     let (store, published) = (Arc::new(sql.feed()), Arc::new(Published::default()));
-    let mut replica = Replica::new(ReplicaParts {
+    let replica = Replica::new(ReplicaParts {
         store: Arc::clone(&store) as _,
         replicas: store,
         published: Arc::clone(&published),
@@ -146,21 +147,83 @@ async fn a_replica_that_runs_on_forgets_a_grant_after_its_end_too(kind: Kind) {
         lease: LEASE,
         memory: DAY,
     });
+    (replica, published)
+}
+
+async fn a_replica_that_runs_on_forgets_a_grant_after_its_end_too(kind: Kind) {
+    let sql = Sql::fresh(kind).await;
+    let (mut replica, published) = replica_of(&sql);
     replica.join().await.unwrap();
     let (brief, long) = (new_id(), new_id());
     for (grant, after) in [(brief, DAY), (long, 2 * DAY)] {
         record(&sql.feed(), edited(grant, Edit::Freeze, Some(sql.clock.now() + after))).await;
     }
     assert!(replica.renew().await.unwrap());
-    let mut knows_after = |pause| {
+    let mut knows_after = async |pause| {
         sql.clock.advance(pause);
-        let _set_back = replica.prune();
+        replica.prune().await.unwrap();
         let known = published.newest().unwrap();
         [brief, long].map(|grant| known.restricted.of(&grant).is_some())
     };
-    assert_eq!(knows_after(DAY), [true, true], "a grant lives up to its end");
-    assert_eq!(knows_after(Duration::from_secs(61)), [false, true]);
-    assert_eq!(knows_after(DAY), [false, false]);
+    assert_eq!(knows_after(DAY).await, [true, true], "a grant lives up to its end");
+    assert_eq!(knows_after(Duration::from_secs(61)).await, [false, true]);
+    assert_eq!(knows_after(DAY).await, [false, false]);
+}
+
+async fn whose_clock_is_set_back_acts_on_nothing_until_what_seemed_to_be_over_is_remembered(kind: Kind) {
+    const AHEAD: i64 = 2 * 86_400;
+    let sql = Sql::fresh(kind).await;
+    let (mut replica, published) = replica_of(&sql);
+    replica.join().await.unwrap();
+    let (frozen, session) = (new_id(), new_id());
+    let ends_at = Some(sql.clock.now() + DAY);
+    record(&sql.feed(), edited(frozen, Edit::Freeze, ends_at)).await;
+    record(&sql.feed(), killed(KillScope::LoginSession { session, ends_at })).await;
+    assert!(replica.renew().await.unwrap());
+    let user = UserId::parse("usr_1").unwrap();
+    let known = || {
+        let known = published.newest().unwrap();
+        let over = !known.is_live(&new_id(), &Bonds::of_session(session, &user), ChangeNumber::new(9));
+        (known.holds_at(sql.clock.as_ref()), known.restricted.of(&frozen).is_some(), over)
+    };
+    assert_eq!(known(), (true, true, true));
+    sql.clock.set_by(AHEAD);
+    replica.prune().await.unwrap();
+    assert_eq!(known(), (true, false, false), "by this clock nothing of them lives");
+    sql.clock.set_by(-AHEAD);
+    assert_eq!(known(), (false, false, false), "and by this one something may");
+    assert_eq!(replica.renew().await, Ok(false));
+    assert_eq!(known(), (true, true, true));
+    assert_eq!(replica.renew().await, Ok(true));
+    // What is loaded by a wrong clock is no better.
+    sql.clock.set_by(AHEAD);
+    replica.reload().await.unwrap();
+    assert_eq!(known(), (true, false, false));
+    sql.clock.set_by(-AHEAD);
+    assert!(!known().0);
+}
+
+#[test]
+fn a_replica_whose_clock_is_ahead_forgets_by_the_clock_of_sql() {
+    crate::run(async {
+        let sql = Sql::fresh(Kind::Postgres).await;
+        let (mut replica, published) = replica_of(&sql);
+        replica.join().await.unwrap();
+        let own = sql.clock.now().unix_seconds();
+        let right = sql.database.wall_clock().await.unwrap().unwrap() / 1000;
+        sql.clock.set_by(right - own + 2 * 86_400);
+        let (ended, frozen) = (new_id(), new_id());
+        for (grant, end) in [(ended, right - 600), (frozen, right + 3600)] {
+            let ends_at = Some(Timestamp::from_unix_seconds(end));
+            record(&sql.feed(), edited(grant, Edit::Freeze, ends_at)).await;
+        }
+        assert!(replica.renew().await.unwrap());
+        replica.prune().await.unwrap();
+        sql.clock.set_by(-2 * 86_400);
+        let known = published.newest().unwrap();
+        assert!(known.holds_at(sql.clock.as_ref()), "nothing was forgotten too early");
+        assert_eq!([ended, frozen].map(|grant| known.restricted.of(&grant).is_some()), [false, true]);
+    });
 }
 
 async fn a_grant_whose_end_is_not_known_is_remembered_for_the_longest_lifetime(kind: Kind) {

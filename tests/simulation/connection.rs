@@ -9,7 +9,7 @@ use symbolon::changes::{
     Entry, FeedError, FeedStore, Head, History, Incarnation, Publish, RecordedChange, Recorder, Renewal,
     ReplicaRow, Replicas, RevocationPage, Snapshot,
 };
-use symbolon::domain::clock::Clock;
+use symbolon::domain::clock::{Clock, Timestamp};
 use symbolon::domain::position::{ChangeHash, ChangeNumber};
 
 use crate::broken::Broken;
@@ -107,6 +107,10 @@ impl Connection {
 impl FeedStore<()> for Connection {
     async fn load(&self) -> Result<Snapshot<()>, FeedError> {
         self.call("load", |tables| Ok(tables.load())).await
+    }
+
+    async fn retention_clock(&self) -> Result<Timestamp, FeedError> {
+        Ok(self.clock.now())
     }
 
     async fn join(&self, row: &ReplicaRow) -> Result<(), FeedError> {

@@ -161,7 +161,7 @@ impl Process {
                 self.looks.store(false, Ordering::Relaxed);
             }
             if rng.percent(25) || self.is(Broken::NoMemory) {
-                let _set_back = replica.prune();
+                replica.prune().await.ok();
             }
             if rng.percent(2) {
                 self.connection.purge(Duration::ZERO).await.ok();

@@ -133,6 +133,7 @@ impl Tables {
         Snapshot {
             position: self.position(),
             deadline: BootTime::default(),
+            forgotten_before: Timestamp::default(),
             memory_floor: ChangeNumber::ZERO,
             recovered: ChangeNumber::ZERO,
             revoked,

@@ -17,9 +17,10 @@ use crate::changes::snapshot::Snapshot;
 use crate::changes::store::{
     FeedError, FeedStore, Incarnation, Publish, Recorder, Renewal, ReplicaRow, Replicas,
 };
+use crate::domain::clock::Timestamp;
 use crate::domain::position::{ChangeNumber, Position};
 use crate::sql::schema::{changes, replicas, token_keys};
-use crate::sql::{Connection, SqlError, on};
+use crate::sql::{Connection, Database, SqlError, on};
 
 type StoredReplica = (String, String, i64, i64, i64, i64);
 
@@ -27,6 +28,12 @@ type StoredReplica = (String, String, i64, i64, i64, i64);
 impl<P: Projection> FeedStore<P::View> for SqlFeed<P> {
     async fn load(&self) -> Result<Snapshot<P::View>, FeedError> {
         self.load_all().await
+    }
+
+    async fn retention_clock(&self) -> Result<Timestamp, FeedError> {
+        let own = self.clock.now().unix_seconds();
+        let now = self.database.read(move |conn| Box::pin(Database::now(conn, own)));
+        Ok(Timestamp::from_unix_seconds(now.await?))
     }
 
     async fn join(&self, row: &ReplicaRow) -> Result<(), FeedError> {

@@ -71,6 +71,7 @@ impl<P: Projection> SqlFeed<P> {
                     let snapshot = Snapshot {
                         position: head.position()?,
                         deadline: BootTime::default(),
+                        forgotten_before: now - CLOCK_SLACK,
                         memory_floor: ChangeNumber::ZERO,
                         recovered: number(head.recovered_number)?,
                         revoked: match about {
