@@ -27,8 +27,11 @@ pub struct Finding {
     pub session: Option<LoginSessionRecord>,
     /// What an admin restricted it to.
     pub restrictions: Restrictions,
-    /// Why no token of the grant will be active anywhere any more; `None` when it lives.
+    /// Why no token of the grant will be active anywhere any more, or not the one that was asked about; `None` when it
+    /// lives.
     pub dead_because: Option<&'static str>,
+    /// Whether the grant itself lives, and is not frozen: else none of its tokens is good.
+    grant_is_good: bool,
     pub client: Option<Arc<Client>>,
     pub user: Option<UserFacts>,
     /// Those that are named here and that there are.
@@ -60,10 +63,12 @@ impl Finding {
         self.resource_servers.iter().find(|server| server.id == *id).map(Arc::as_ref)
     }
 
-    /// The grant's access tokens that are still good by their own time.
-    pub fn access_tokens(&self) -> impl Iterator<Item = &AccessToken> {
-        let tokens = self.record.iter().flat_map(|record| &record.access_tokens);
-        tokens.filter(|token| self.now < token.expires_at)
+    /// The grant's access tokens that are good now, and when each ends.
+    pub fn access_tokens(&self) -> impl Iterator<Item = (&AccessToken, Timestamp)> {
+        let record = self.record.iter().filter(|_| self.grant_is_good);
+        let tokens = record.flat_map(|record| &record.access_tokens);
+        let with_end = tokens.map(|token| (token, self.restrictions.end(token.expires_at)));
+        with_end.filter(|(_, end)| self.now < *end)
     }
 }
 
@@ -108,10 +113,12 @@ impl Admin {
         let seen = self.database.read(move |conn| Box::pin(introspected::of(conn, grant_id)));
         let last_introspected = seen.await?;
         let facts = Facts { known: &known, now: self.clock.now(), user: user.as_ref(), part };
-        let dead_because = match (&record, &session) {
+        let grant_dead_because = match (&record, &session) {
             (None, Some(session)) => session_dead_because(&known, facts.now, grant_id, session),
-            (record, _) => facts.dead_because(record.as_ref()),
+            (record, _) => facts.grant_dead_because(record.as_ref()),
         };
+        let of_token = || record.as_ref().and_then(|record| facts.token_dead_because(record));
+        let dead_because = grant_dead_because.or_else(of_token);
         let lacking = record.as_ref().map(|record| facts.lacking(record)).unwrap_or_default();
         let there = caller.map(|server| {
             let scope = match (&record, &session) {
@@ -125,9 +132,11 @@ impl Admin {
         let seen_at = last_introspected.iter().map(|last| &last.server);
         let known_as = |id: &ResourceServerId| known.view.find_resource_server(id.as_str()).cloned();
         let servers = audience.chain(seen_at).filter_map(known_as);
+        let restrictions = known.restricted.of(&grant_id).cloned().unwrap_or_default();
         Ok(Finding {
             grant_id,
-            restrictions: known.restricted.of(&grant_id).cloned().unwrap_or_default(),
+            grant_is_good: grant_dead_because.is_none() && !restrictions.is_frozen(),
+            restrictions,
             dead_because,
             client: client.cloned(),
             resource_servers: servers.collect(),
@@ -163,11 +172,16 @@ impl Facts<'_> {
         }
     }
 
-    fn dead_because(&self, record: Option<&GrantRecord>) -> Option<&'static str> {
+    fn grant_dead_because(&self, record: Option<&GrantRecord>) -> Option<&'static str> {
         let id = self.part.grant_id();
-        let Some(record) = record else { return dead_because(self.known, self.now, id, None, None) };
-        let of_token = || self.token().and_then(|token| token_dead_because(record, token, self.now));
-        grant_dead_because(self.known, self.now, id, record, self.user).or_else(of_token)
+        match record {
+            None => dead_because(self.known, self.now, id, None, None),
+            Some(record) => grant_dead_because(self.known, self.now, id, record, self.user),
+        }
+    }
+
+    fn token_dead_because(&self, record: &GrantRecord) -> Option<&'static str> {
+        self.token().and_then(|token| token_dead_because(record, token, self.now))
     }
 
     /// What of a grant's scope its user lacks the permission for, at any of its resource servers.

@@ -85,7 +85,7 @@ fn describe_grant(rows: &mut Vec<Row>, finding: &Finding, record: &GrantRecord) 
         rows.extend(user.code.as_ref().map(|code| ("code", code_in_words(code, finding.now))));
         rows.extend(user.refresh.as_ref().map(|chain| ("refresh token", refresh_in_words(chain))));
     }
-    rows.extend(finding.access_tokens().map(|token| ("access token", token_in_words(finding, token))));
+    rows.extend(finding.access_tokens().map(|good| ("access token", token_in_words(finding, good))));
     if let Some(last) = &finding.last_introspected {
         let server = servers(finding, std::slice::from_ref(&last.server));
         rows.push(("last active", format!("{} at {server}", rfc3339(last.at))));
@@ -108,7 +108,11 @@ fn describe_restrictions(rows: &mut Vec<Row>, finding: &Finding) {
 fn describe_session(rows: &mut Vec<Row>, finding: &Finding, session: &LoginSessionRecord) {
     rows.push(("what", "a login session".to_owned()));
     rows.push(("user", named(session.subject.as_str(), user_name(finding))));
-    rows.push(("browser", session.browser.clone()));
+    rows.extend(
+        Some(&session.browser)
+            .filter(|browser| !browser.is_empty())
+            .map(|browser| ("browser", browser.clone())),
+    );
     rows.extend(session.address.map(|address| ("address", address.to_string())));
     rows.push(("began", rfc3339(session.created_at)));
     rows.push(("last seen", rfc3339(session.last_seen)));
@@ -142,8 +146,8 @@ fn refresh_in_words(chain: &RefreshChain) -> String {
     format!("number {number}, issued {since}, ends {end} unless it is used")
 }
 
-fn token_in_words(finding: &Finding, token: &AccessToken) -> String {
-    let (jti, issued, ends) = (token.digest.jti(), rfc3339(token.issued_at), rfc3339(token.expires_at));
+fn token_in_words(finding: &Finding, (token, end): (&AccessToken, Timestamp)) -> String {
+    let (jti, issued, ends) = (token.digest.jti(), rfc3339(token.issued_at), rfc3339(end));
     let part = token.restriction.as_ref().map(|part| {
         let audience = servers(finding, &part.audience);
         format!(", for \"{}\" at {audience} only", part.scope)
@@ -153,8 +157,10 @@ fn token_in_words(finding: &Finding, token: &AccessToken) -> String {
 
 fn session_in_words(session: &LoginSessionRecord) -> String {
     let from = session.address.map(|address| format!(" from {address}")).unwrap_or_default();
+    let with = Some(session.browser.as_str()).filter(|browser| !browser.is_empty());
+    let with = with.map(|browser| format!(", {browser}")).unwrap_or_default();
     let (began, seen) = (rfc3339(session.created_at), rfc3339(session.last_seen));
-    format!("since {began}{from}, {}, last seen {seen}", session.browser)
+    format!("since {began}{from}{with}, last seen {seen}")
 }
 
 /// The same for programs. `docs/FINDING.md` lists the members.
@@ -215,16 +221,16 @@ pub fn grant_document(finding: &Finding, record: &GrantRecord) -> Value {
                 "resource_server_name": name,
             })
         }),
-        "access_tokens": finding.access_tokens().map(|token| token_document(finding, record, token)).collect::<Vec<_>>(),
+        "access_tokens": finding.access_tokens().map(|good| token_document(finding, record, good)).collect::<Vec<_>>(),
     })
 }
 
-fn token_document(finding: &Finding, record: &GrantRecord, token: &AccessToken) -> Value {
+fn token_document(finding: &Finding, record: &GrantRecord, (token, end): (&AccessToken, Timestamp)) -> Value {
     let audience = record.audience_of(token);
     json!({
         "jti": token.digest.jti(),
         "issued_at": token.issued_at.unix_seconds(),
-        "expires_at": token.expires_at.unix_seconds(),
+        "expires_at": end.unix_seconds(),
         "scope": record.scope_of(token).as_str(),
         "audience": audience.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "audience_names": names(finding, audience),

@@ -122,6 +122,51 @@ fn inspect_says_what_became_of_the_client_and_of_the_user() {
 }
 
 #[test]
+fn no_access_token_of_a_grant_that_is_dead_or_frozen_is_called_good() {
+    let stage = Stage::set(Deployment::embedded());
+    let (deployment, server) = (&stage.deployment, stage.deployment.replica(0));
+    let first = stage.log_in();
+    let second = stage.app.refresh(server, &first.refresh);
+    let third = stage.app.refresh(server, &second.refresh);
+    let good = |part: &Token| {
+        let people = deployment.cli(&["token", "inspect", part.as_str()]).success().stdout;
+        let document = stage.inspect(part);
+        let listed = document["grant"]["access_tokens"].as_array().unwrap().clone();
+        assert_eq!(people.matches("\naccess token").count(), listed.len(), "{people}");
+        let active = stage.api.introspect(server, &third.access).active();
+        assert_eq!(active, !listed.is_empty(), "{document}");
+        listed
+    };
+    assert_eq!(good(&third.access).len(), 3);
+    // The token that was asked about is dead; what belongs to its grant is not.
+    assert_eq!(stage.inspect(&first.refresh)["alive"], false);
+    assert_eq!(good(&first.refresh).len(), 3);
+
+    deployment.cli(&["token", "freeze", first.access.as_str(), "--yes"]).success();
+    assert!(good(&first.access).is_empty());
+    deployment.cli(&["token", "thaw", first.access.as_str()]).success();
+    let end = good(&first.access)[0]["expires_at"].as_i64().unwrap();
+    deployment.cli(&["token", "shorten", first.access.as_str(), "--ends-in", "5m", "--yes"]).success();
+    assert!(good(&first.access)[0]["expires_at"].as_i64().unwrap() < end - 60, "it ends with its grant");
+    deployment.cli(&["revoke", "--user", "mira", "--yes"]).success();
+    assert!(good(&first.access).is_empty());
+}
+
+#[test]
+fn a_login_session_without_a_known_browser_is_described_without_one() {
+    let stage = Stage::set(Deployment::embedded());
+    let tokens = stage.log_in();
+    let of_grant = stage.deployment.cli(&["token", "inspect", tokens.access.as_str()]).success().stdout;
+    assert!(of_grant.contains(" from 127.0.0.1, last seen "), "{of_grant}");
+    let document = stage.inspect(&tokens.access);
+    assert_eq!(document["login_session"]["browser"], "");
+    let session = document["grant"]["login_session"].as_str().unwrap();
+    let of_session = stage.deployment.cli(&["token", "inspect", session]).success().stdout;
+    assert!(of_session.lines().any(|line| line.starts_with("address")), "{of_session}");
+    assert!(!of_session.contains("browser"), "{of_session}");
+}
+
+#[test]
 fn a_resource_server_that_sees_a_living_token_inactive_is_told_exactly_why() {
     let stage = Stage::set(Deployment::embedded());
     let (deployment, server) = (&stage.deployment, stage.deployment.replica(0));
