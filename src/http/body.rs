@@ -1,4 +1,4 @@
-//! Bounds of a request, and reading its body: always to its end, or to a bound.
+//! Reading the body of a request: always to its end, or to a bound.
 //!
 //! A server that answers a POST without reading its body must close the connection, which costs
 //! every well-behaved caller behind the same load balancer a new one.
@@ -18,8 +18,6 @@ use crate::oauth::OAuthError;
 
 /// The longest body that any request here needs.
 pub const LIMIT: usize = 16 * 1024;
-/// The longest path and query that is answered.
-pub const MAX_URI_LENGTH: usize = 8 * 1024;
 /// How much of a longer body is read before it is refused.
 const DRAIN_LIMIT: usize = 1024 * 1024;
 /// How long a body may take to arrive.
@@ -68,13 +66,6 @@ async fn soon<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
         }
     })
     .await
-}
-
-/// # Errors
-/// When path and query are longer than any request needs.
-pub fn check_uri(request: &HttpRequest) -> Result<(), OAuthError> {
-    let length = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
-    if length > MAX_URI_LENGTH { Err(OAuthError::UriTooLong) } else { Ok(()) }
 }
 
 /// Reads and forgets a body, for a request that is refused anyway.

@@ -12,7 +12,7 @@ use actix_web::{HttpRequest, HttpResponse, Route};
 use super::body::NoBody;
 use super::form::Form;
 use super::observe::observe;
-use super::{WorkerState, basic, body, transport};
+use super::{WorkerState, basic, transport};
 
 /// What pages may call.
 pub const PATHS: [&str; 2] = ["/token", "/revoke"];
@@ -41,7 +41,6 @@ fn is_welcome(context: &GuardContext<'_>) -> bool {
 
 async fn allow(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> HttpResponse {
     let mut response = observe(&state.shared, &state.shared.endpoints.other, async {
-        body::check_uri(&request)?;
         transport::require_confidential(&request)?;
         Ok(HttpResponse::build(StatusCode::NO_CONTENT).finish())
     })

@@ -54,7 +54,6 @@ const MALFORMED: OAuthError = OAuthError::InvalidRequest("a parameter is not wel
 /// When it came in plain over a network, is no form, is too large, or breaks the rules above.
 pub async fn read(request: &HttpRequest, payload: Payload, known: Known) -> Result<Form, OAuthError> {
     let body = body::read(payload).await;
-    body::check_uri(request)?;
     transport::require_confidential(request)?;
     require_form(request)?;
     // RFC 6749 §2.3.1: credentials "MUST NOT be included in the request URI"; nor is anything else.

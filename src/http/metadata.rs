@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::body::NoBody;
 use super::observe::observe;
-use super::{WorkerState, body, respond, transport};
+use super::{WorkerState, respond, transport};
 use crate::oauth::OAuthError;
 
 /// What stands between host and path of the issuer (RFC 8414 §3.1).
@@ -14,7 +14,6 @@ pub const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
 
 pub async fn get(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> HttpResponse {
     observe(&state.shared, &state.shared.endpoints.metadata, async {
-        body::check_uri(&request)?;
         transport::require_confidential(&request)?;
         let issuer_path = request.path().strip_prefix(WELL_KNOWN).unwrap_or_default();
         if issuer_path.trim_end_matches('/') != path_of(&state.server.settings().issuer) {

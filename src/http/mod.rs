@@ -7,6 +7,7 @@ pub mod address;
 // What reads and answers strangers is public, for `fuzz`.
 pub mod basic;
 mod body;
+mod bounds;
 mod cross_origin;
 pub mod form;
 mod health;

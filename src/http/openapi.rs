@@ -8,12 +8,11 @@ use serde_json::{Value, json};
 use super::body::NoBody;
 use super::form::Occurs;
 use super::observe::observe;
-use super::{WorkerState, body, pages, transport};
+use super::{WorkerState, pages, transport};
 use crate::oauth::GrantType;
 
 pub async fn get(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> HttpResponse {
     observe(&state.shared, &state.shared.endpoints.openapi, async {
-        body::check_uri(&request)?;
         transport::require_confidential(&request)?;
         Ok(HttpResponse::Ok()
             .insert_header((header::CACHE_CONTROL, "public, max-age=60"))

@@ -1,13 +1,13 @@
 //! The one table of what is served, and by which method.
 
 use actix_web::http::Method;
-use actix_web::web::{self, Data, Payload, ServiceConfig};
+use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource};
 
+use super::body::NoBody;
 use super::observe::{observe, observe_page};
 use super::{
-    WorkerState, body, cross_origin, health, introspect, metadata, openapi, pages, respond, revoke, shared,
-    token,
+    WorkerState, cross_origin, health, introspect, metadata, openapi, pages, respond, revoke, shared, token,
 };
 use crate::oauth::OAuthError;
 
@@ -116,7 +116,9 @@ fn register(config: &mut ServiceConfig, routes: &'static [Route]) {
     for route in routes {
         config.service(resource(route.path, route));
     }
-    config.default_service(web::to(|request, payload| refuse(request, payload, OAuthError::NotFound)));
+    config.default_service(web::to(async |request: HttpRequest, _: NoBody| {
+        refuse(&request, OAuthError::NotFound).await
+    }));
 }
 
 fn resource(path: &str, route: &'static Route) -> Resource {
@@ -126,37 +128,37 @@ fn resource(path: &str, route: &'static Route) -> Resource {
         at = at.route(cross_origin::preflight());
     }
     match route.kind {
-        Kind::Page => at.default_service(web::to(move |request, payload, state| {
-            refuse_page(request, payload, state, error.clone())
+        Kind::Page => at.default_service(web::to(move |state: Data<WorkerState>, _: NoBody| {
+            let error = error.clone();
+            async move { refuse_page(&state, error).await }
         })),
         Kind::Endpoint | Kind::Plain => {
-            at.default_service(web::to(move |request, payload| refuse(request, payload, error.clone())))
+            at.default_service(web::to(move |request: HttpRequest, _: NoBody| {
+                let error = error.clone();
+                async move { refuse(&request, error).await }
+            }))
         }
     }
 }
 
-async fn refuse_page(
-    request: HttpRequest,
-    payload: Payload,
-    state: Data<WorkerState>,
-    error: OAuthError,
-) -> HttpResponse {
-    let refusal = async {
-        body::drain(payload).await;
-        body::check_uri(&request)?;
-        Err(error.into())
-    };
-    observe_page(&state, &state.shared.endpoints.other, refusal).await
+async fn refuse_page(state: &WorkerState, error: OAuthError) -> HttpResponse {
+    observe_page(state, &state.shared.endpoints.other, async { Err(error.into()) }).await
 }
 
-async fn refuse(request: HttpRequest, payload: Payload, error: OAuthError) -> HttpResponse {
-    let refusal = async {
-        body::drain(payload).await;
-        body::check_uri(&request)?;
-        Err(error)
-    };
-    match shared(&request) {
-        Some(shared) => observe(shared, &shared.endpoints.other, refusal).await,
+async fn refuse(request: &HttpRequest, error: OAuthError) -> HttpResponse {
+    match shared(request) {
+        Some(shared) => observe(shared, &shared.endpoints.other, async { Err(error) }).await,
         None => respond::error(&OAuthError::NotFound),
+    }
+}
+
+/// Refuses what was not led to an address yet. People are shown a page.
+pub(super) async fn refuse_unrouted(request: &HttpRequest, error: OAuthError) -> HttpResponse {
+    let mut pages = ROUTES.iter().chain(DEMO).filter(|route| route.kind == Kind::Page);
+    match request.app_data::<Data<WorkerState>>() {
+        Some(state) if pages.any(|page| request.path().ends_with(page.path)) => {
+            refuse_page(state, error).await
+        }
+        _ => refuse(request, error).await,
     }
 }

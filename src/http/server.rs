@@ -10,6 +10,7 @@ use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use rustls::ServerConfig;
 
+use super::bounds::Bounds;
 use super::{SharedState, WorkerState, metadata, routes};
 
 /// Longer than the idle connections that load balancers keep (60 s), so that it is they who close.
@@ -39,6 +40,7 @@ pub fn main(
         let with_demo = worker.demo.is_some();
         App::new()
             .app_data(Data::new(worker))
+            .wrap(Bounds)
             .configure(|config| routes::main(config, &issuer_path, with_demo))
     })
     .workers(workers)
@@ -61,7 +63,7 @@ pub fn main(
 /// When the address cannot be bound.
 pub fn management(address: SocketAddr, shared: Arc<SharedState>) -> io::Result<Server> {
     let server = HttpServer::new(move || {
-        App::new().app_data(Data::from(Arc::clone(&shared))).configure(routes::management)
+        App::new().app_data(Data::from(Arc::clone(&shared))).wrap(Bounds).configure(routes::management)
     })
     .workers(1)
     .client_request_timeout(HEAD_TIMEOUT)

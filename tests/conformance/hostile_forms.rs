@@ -142,11 +142,19 @@ fn x25_an_address_is_at_most_8_kib() {
     for length in [8 * 1024 + 1, 10_000, 60_000] {
         refused(&ask(&path(length)), 414, "invalid_request");
     }
-    refused(
-        &Request::get(world.server().url(&format!("/{}", "x".repeat(9_000)))).send(),
-        414,
-        "invalid_request",
-    );
+    let too_long = "x".repeat(9_000);
+    for path in ["/", "/token?", "/livez?", "/readyz?", "/openapi.json?", "/assets/"] {
+        let answer = Request::get(world.server().url(&format!("{path}{too_long}"))).send();
+        refused(&answer, 414, "invalid_request");
+    }
+    for path in ["/livez?", "/readyz?", "/metrics?", "/"] {
+        let answer = Request::get(world.server().management_url(&format!("{path}{too_long}"))).send();
+        refused(&answer, 414, "invalid_request");
+    }
+    for path in ["/authorize", "/login", "/account/password"] {
+        let page = Request::get(world.server().url(&format!("{path}?{too_long}"))).send().expect_status(414);
+        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"), "{path}");
+    }
 }
 
 /// Half in the query and half in the body is how one parameter gets past whoever looks at the other.

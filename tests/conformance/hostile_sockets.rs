@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::expect::json_200;
 use crate::support::deployment::Plan;
-use crate::support::http;
+use crate::support::http::{self, Request};
 use crate::support::smuggling::{CHUNKS, HEAD, LENGTHS, REQUEST_LINES, SMUGGLED};
 use crate::wire::{Wire, post};
 use crate::world::{World, embedded};
@@ -70,11 +70,25 @@ fn x24_request_lines_that_are_none() {
 fn x24_too_many_and_too_large_headers_are_refused() {
     let world = embedded();
     let many = (0..1_000).map(|n| format!("X-{n}: y\r\n")).collect::<Vec<_>>().concat();
-    let large = format!("X-Large: {}\r\n", "y".repeat(200_000));
-    for (what, headers) in [("1000 headers", many), ("a header of 200 kB", large)] {
-        let bytes = format!("GET /livez HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
-        refused_and_closed(world, what, bytes.as_bytes(), &[400, 431]);
+    let large = |length| format!("X-Large: {}\r\n", "y".repeat(length));
+    let several = (0..9).map(|n| format!("X-{n}: {}\r\n", "y".repeat(8_000))).collect::<Vec<_>>().concat();
+    for (what, headers) in [
+        ("1000 headers", many),
+        ("nine headers of 8 kB", several),
+        ("a header of 66 kB", large(66_000)),
+        ("a header of 130 kB", large(130_000)),
+        ("a header of 200 kB", large(200_000)),
+    ] {
+        for line in ["GET /livez", "GET /nothing", "GET /login", "POST /introspect", "POST /livez"] {
+            let bytes = format!("{line} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n{headers}\r\n");
+            refused_and_closed(world, &format!("{line}: {what}"), bytes.as_bytes(), &[400, 431]);
+        }
+        let management = Request::get(world.server().management_url("/livez"));
+        let answer = management.header("x-large", &"y".repeat(66_000)).send();
+        assert_eq!((answer.status, answer.header("connection")), (431, Some("close")));
     }
+    let lawful = format!("GET /livez HTTP/1.1\r\nHost: x\r\n{}\r\n", large(65_000));
+    assert_eq!(Wire::to(world.server().address()).exchange(lawful).status, 200);
     let answer =
         http::raw(world.server().address(), SMUGGLED.as_bytes(), Duration::from_millis(200)).unwrap();
     assert!(answer.starts_with(b"HTTP/1.1 200 "), "others are served on");

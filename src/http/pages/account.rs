@@ -8,7 +8,7 @@ use askama::Template;
 use super::super::body::NoBody;
 use super::super::form::{self, Form, Known, Occurs};
 use super::super::observe::observe_page;
-use super::super::{WorkerState, body, transport};
+use super::super::{WorkerState, transport};
 use super::error::PageError;
 use super::forms::{self, Purpose, require_own_page};
 use super::render::{self, FormsLead, Site};
@@ -90,7 +90,6 @@ impl When {
 
 pub async fn get(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> HttpResponse {
     observe_page(&state, &state.shared.endpoints.account, async {
-        body::check_uri(&request)?;
         transport::require_confidential(&request)?;
         let base = Site::new(&state.server.settings().issuer).base();
         let Some(visitor) = visitor(&state, &request).await? else {

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::body::NoBody;
 use super::super::observe::observe;
-use super::super::{WorkerState, body, transport};
+use super::super::{WorkerState, transport};
 use crate::oauth::OAuthError;
 
 /// Where they are, below the issuer.
@@ -91,7 +91,6 @@ pub async fn get(
     _: NoBody,
 ) -> HttpResponse {
     observe(&state.shared, &state.shared.endpoints.assets, async {
-        body::check_uri(&request)?;
         transport::require_confidential(&request)?;
         [&STYLESHEET, &ICON, &DEMO]
             .into_iter()

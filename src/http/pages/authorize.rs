@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::super::body::NoBody;
 use super::super::observe::observe_page;
-use super::super::{WorkerState, body, transport};
+use super::super::{WorkerState, transport};
 pub use super::carried::KNOWN;
 use super::carried::{Carried, PROOF};
 use super::error::PageError;
@@ -21,7 +21,6 @@ const NOBODY_ASKS: PageError = PageError::Application(
 
 pub async fn get(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> HttpResponse {
     observe_page(&state, &state.shared.endpoints.authorize, async {
-        body::check_uri(&request)?;
         transport::require_confidential(&request)?;
         let carried = Carried::of_query(&request)?;
         let asked = carried.read(&state.server)?.ok_or(NOBODY_ASKS)?;

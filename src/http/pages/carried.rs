@@ -7,7 +7,7 @@ use actix_web::HttpRequest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::super::body;
+use super::super::bounds;
 use super::super::form::{self, Form, Known, Occurs};
 use super::error::PageError;
 use super::forms::{Forms, Purpose};
@@ -43,7 +43,7 @@ pub const FIELD: &str = "request";
 pub const PROOF: &str = "login_proof";
 
 /// The longest one: as much as fits into an address with a proof beside it.
-const LONGEST: usize = body::MAX_URI_LENGTH - 128;
+const LONGEST: usize = bounds::MAX_URI_LENGTH - 128;
 
 /// The parameters as they came, and as they are understood.
 #[derive(Debug)]
@@ -170,6 +170,7 @@ impl Carried {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::super::body;
     use super::*;
 
     #[test]
@@ -207,7 +208,7 @@ mod tests {
         let longest = format!("state={}", "x".repeat(LONGEST - "state=".len()));
         let carried = Carried::parse(&longest).unwrap();
         let proof = URL_SAFE_NO_PAD.encode([0; 32]);
-        assert!(format!("/account/password?{longest}&{PROOF}={proof}").len() <= body::MAX_URI_LENGTH);
+        assert!(format!("/account/password?{longest}&{PROOF}={proof}").len() <= bounds::MAX_URI_LENGTH);
         // With the longest password, form-encoded.
         assert!(carried.field().len() + 3 * 1024 + 1024 < body::LIMIT);
         assert_eq!(Carried::parse(&format!("{longest}x")).unwrap_err(), OAuthError::UriTooLong.into());

@@ -10,7 +10,7 @@ use askama::Template;
 use super::super::body::NoBody;
 use super::super::form::{self, Known, Occurs};
 use super::super::observe::observe_page;
-use super::super::{WorkerState, body, transport};
+use super::super::{WorkerState, transport};
 use super::carried::{self, Carried};
 use super::error::PageError;
 use super::forms::{self, Purpose, require_own_page};
@@ -62,7 +62,6 @@ enum Pending {
 
 pub async fn get(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> HttpResponse {
     observe_page(&state, &state.shared.endpoints.consent, async {
-        body::check_uri(&request)?;
         transport::require_confidential(&request)?;
         let carried = Carried::of_query(&request)?;
         let proof = Carried::proof_of_query(&request).unwrap_or_default();

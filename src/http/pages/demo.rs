@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::super::body::NoBody;
 use super::super::observe::{observe, observe_page};
-use super::super::{WorkerState, body, respond, transport};
+use super::super::{WorkerState, respond, transport};
 use super::render::{self, Site};
 use crate::oauth::{OAuthError, PresentedCredentials};
 
@@ -40,7 +40,6 @@ struct DemoPage<'p> {
 
 pub async fn get(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> HttpResponse {
     observe_page(&state, &state.shared.endpoints.demo, async {
-        body::check_uri(&request)?;
         transport::require_confidential(&request)?;
         let demo = demo(&state)?;
         let site = Site::new(&state.server.settings().issuer);
@@ -53,7 +52,6 @@ pub async fn get(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> H
 /// `GET /demo/notes`: an API with a token (RFC 6750), which shows what it was told about it.
 pub async fn notes(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> HttpResponse {
     observe(&state.shared, &state.shared.endpoints.demo, async {
-        body::check_uri(&request)?;
         transport::require_confidential(&request)?;
         let demo = demo(&state)?;
         let Some(token) = bearer_token(request.headers()) else {

@@ -9,7 +9,7 @@ use askama::Template;
 use super::super::body::NoBody;
 use super::super::form::{self, Form, Known, Occurs};
 use super::super::observe::observe_page;
-use super::super::{WorkerState, address, body, transport};
+use super::super::{WorkerState, address, transport};
 use super::carried::{self, Carried};
 use super::cookies;
 use super::error::PageError;
@@ -44,7 +44,6 @@ struct LoginPage<'p> {
 
 pub async fn get(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> HttpResponse {
     observe_page(&state, &state.shared.endpoints.login, async {
-        body::check_uri(&request)?;
         transport::require_confidential(&request)?;
         let carried = Carried::of_query(&request)?;
         let asked = carried.read(&state.server)?;

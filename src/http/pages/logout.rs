@@ -10,7 +10,7 @@ use askama::Template;
 use super::super::body::NoBody;
 use super::super::form::{self, Known, Occurs};
 use super::super::observe::observe_page;
-use super::super::{WorkerState, address, body, transport};
+use super::super::{WorkerState, address, transport};
 use super::error::PageError;
 use super::forms::{self, Purpose, require_own_page};
 use super::render::{self, FormsLead, Site};
@@ -32,7 +32,6 @@ struct LogoutPage<'p> {
 
 pub async fn get(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> HttpResponse {
     observe_page(&state, &state.shared.endpoints.logout, async {
-        body::check_uri(&request)?;
         transport::require_confidential(&request)?;
         let visitor = visitor(&state, &request).await?;
         let page = LogoutPage {

@@ -8,7 +8,7 @@ use askama::Template;
 use super::super::body::NoBody;
 use super::super::form::{self, Form, Known, Occurs};
 use super::super::observe::observe_page;
-use super::super::{WorkerState, address, body, transport};
+use super::super::{WorkerState, address, transport};
 use super::carried::{self, Carried};
 use super::error::PageError;
 use super::forms::{self, Purpose, require_own_page};
@@ -99,7 +99,6 @@ impl Problem {
 
 pub async fn get(request: HttpRequest, state: Data<WorkerState>, _: NoBody) -> HttpResponse {
     observe_page(&state, &state.shared.endpoints.password, async {
-        body::check_uri(&request)?;
         transport::require_confidential(&request)?;
         let carried = Carried::of_query(&request)?;
         match visitor(&state, &request).await? {
