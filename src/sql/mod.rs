@@ -248,15 +248,16 @@ impl Database {
     /// # Errors
     /// When SQL fails.
     pub async fn now(conn: &mut Connection, own: i64) -> Result<i64, SqlError> {
-        use diesel::sql_types::BigInt;
-        use diesel_async::RunQueryDsl;
-        match conn {
-            Connection::Sqlite(_) => Ok(own),
-            Connection::Postgres(c) => {
-                let now = diesel::dsl::sql::<BigInt>("SELECT extract(epoch FROM now())::bigint");
-                Ok(now.get_result::<i64>(c).await?.min(own))
-            }
-        }
+        Ok(server_now(conn).await?.map_or(own, |server| server.min(own)))
+    }
+
+    /// The wall clock by which a lifetime that begins now is dated, in Unix seconds: the later of
+    /// the server's and `own`, so that nobody whose clock is behind dates an end too early.
+    ///
+    /// # Errors
+    /// When SQL fails.
+    pub async fn latest_now(conn: &mut Connection, own: i64) -> Result<i64, SqlError> {
+        Ok(server_now(conn).await?.map_or(own, |server| server.max(own)))
     }
 
     /// Writes what one moment's reader sees of a SQLite file into `to`, an empty file, while others go
@@ -313,6 +314,19 @@ impl Database {
         });
         // A panic inside the unit has rolled back with its connection.
         task.await.map_err(SqlError::unavailable)?
+    }
+}
+
+/// The server's wall clock in Unix seconds; `None` for SQLite, which has none of its own.
+async fn server_now(conn: &mut Connection) -> Result<Option<i64>, SqlError> {
+    use diesel::sql_types::BigInt;
+    use diesel_async::RunQueryDsl;
+    match conn {
+        Connection::Sqlite(_) => Ok(None),
+        Connection::Postgres(c) => {
+            let now = diesel::dsl::sql::<BigInt>("SELECT extract(epoch FROM now())::bigint");
+            Ok(Some(now.get_result::<i64>(c).await?))
+        }
     }
 }
 

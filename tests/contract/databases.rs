@@ -127,6 +127,13 @@ impl Sql {
         SqlFeed::new(self.database.clone(), NoView, self.clock.clone(), Some(Arc::clone(keys)))
     }
 
+    /// Sets the clock of whoever uses this database to so many seconds after the server's.
+    pub async fn set_ahead_of_the_server(&self, seconds: i64) {
+        if let Some(server) = self.database.wall_clock().await.unwrap() {
+            self.clock.set_by(server / 1000 + seconds - self.clock.now().unix_seconds());
+        }
+    }
+
     /// Runs statements that the feed itself would never run.
     pub async fn tamper(&self, statements: impl Into<String>) {
         let statements = statements.into();

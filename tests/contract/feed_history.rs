@@ -92,11 +92,11 @@ async fn the_end_of_a_login_session_is_kept_as_long_as_anything_of_it_may_live(k
     let sql = Sql::fresh(kind).await;
     let feed = sql.feed();
     let user = UserId::parse("usr_1").unwrap();
-    let (known, unknown) = (new_id(), new_id());
-    let ends_at = Some(sql.clock.now() + 3 * DAY);
+    let (long, brief) = (new_id(), new_id());
+    let end = |after| Some(sql.clock.now() + after);
     let ended = vec![
-        killed(KillScope::LoginSession { session: known, ends_at }),
-        killed(KillScope::login_session(unknown)),
+        killed(KillScope::LoginSession { session: long, ends_at: end(3 * DAY) }),
+        killed(KillScope::LoginSession { session: brief, ends_at: end(LONGEST) }),
         killed(KillScope::LoginSessionsOf(user.clone())),
     ];
     record_all(&feed, ended).await;
@@ -105,13 +105,13 @@ async fn the_end_of_a_login_session_is_kept_as_long_as_anything_of_it_may_live(k
         feed.load().await.unwrap().is_live(&session, &bonds, number(3))
     };
     sql.clock.advance(LONGEST);
-    assert!(!lives(known).await && !lives(unknown).await && lives(new_id()).await);
+    assert!(!lives(long).await && !lives(brief).await && lives(new_id()).await);
     // What a kill did outlives its row; which of the two has ended is seen by its own end.
     sql.clock.advance(2 * DAY);
     assert_eq!(feed.purge(DAY).await, Ok(3 + 1));
-    assert!(!lives(known).await && lives(unknown).await);
+    assert!(!lives(long).await && lives(brief).await);
     sql.clock.advance(DAY);
-    assert!(lives(known).await);
+    assert!(lives(long).await);
     assert_eq!(feed.purge(DAY).await, Ok(0));
     sql.clock.advance(DAY);
     assert_eq!(feed.purge(DAY).await, Ok(1));

@@ -10,7 +10,7 @@ use symbolon::changes::{
     record_longest_lifetime,
 };
 use symbolon::directory::clients;
-use symbolon::domain::clock::{Clock as _, Timestamp};
+use symbolon::domain::clock::{CLOCK_SLACK, Clock as _, Timestamp};
 use symbolon::domain::identifier::{ResourceServerId, RoleName, UserId};
 use symbolon::domain::position::{ChangeHash, ChangeNumber};
 use symbolon::domain::scope::Scope;
@@ -277,8 +277,22 @@ async fn a_grant_revoked_by_many_at_once_has_one_number(kind: Kind) {
     assert_eq!(all_rows(&sql, &mut follower).await.len(), 5 * (RECORDERS + 1));
 }
 
+/// The end that a recorded change says.
+fn recorded_end(row: &RecordedChange) -> Timestamp {
+    match row.entry.change {
+        Change::GrantRevoked { ends_at: Some(ends_at), .. }
+        | Change::GrantEdited { ends_at: Some(ends_at), .. }
+        | Change::Killed(
+            KillScope::LoginSession { ends_at: Some(ends_at), .. }
+            | KillScope::OtherLoginSessionsOf { ends_at: Some(ends_at), .. },
+        ) => ends_at,
+        _ => panic!("a change without an end: {row:?}"),
+    }
+}
+
 async fn an_unknown_end_is_the_longest_lifetime_ever_recorded(kind: Kind) {
     let sql = Sql::fresh(kind).await;
+    sql.set_ahead_of_the_server(3600).await;
     let mut follower = Follower::join(sql.feed(), "a").await.unwrap();
     let mut expected = Vec::new();
     let mut longest = LONGEST;
@@ -289,17 +303,37 @@ async fn an_unknown_end_is_the_longest_lifetime_ever_recorded(kind: Kind) {
         longest = longest.max(lifetime);
         sql.clock.advance(Duration::from_secs(7));
         record(&sql.feed(), entry(Change::GrantRevoked { grant: new_id(), ends_at: None })).await;
-        expected.push(sql.clock.now() + longest);
+        expected.push(sql.clock.now() + longest + CLOCK_SLACK);
     }
-    let ends: Vec<Timestamp> = all_rows(&sql, &mut follower)
-        .await
-        .iter()
-        .map(|row| match row.entry.change {
-            Change::GrantRevoked { ends_at: Some(ends_at), .. } => ends_at,
-            _ => panic!("a revocation without an end: {row:?}"),
-        })
-        .collect();
+    let ends: Vec<_> = all_rows(&sql, &mut follower).await.iter().map(recorded_end).collect();
     assert_eq!(ends, expected);
+}
+
+#[test]
+fn whoever_records_with_a_clock_that_is_behind_dates_no_end_too_early() {
+    const BEHIND: i64 = 3600;
+    crate::run(async {
+        let sql = Sql::fresh(Kind::Postgres).await;
+        let mut follower = Follower::join(sql.feed(), "a").await.unwrap();
+        let user = UserId::parse("usr_1").unwrap();
+        sql.set_ahead_of_the_server(-BEHIND).await;
+        // Given in this moment, by a replica whose clock is right.
+        let given_until = sql.clock.now() + Duration::from_secs(3600) + LONGEST;
+        let (known, grant) = (given_until + LONGEST, new_id());
+        let entries = vec![
+            killed(KillScope::login_session(new_id())),
+            killed(KillScope::other_login_sessions(user, new_id())),
+            entry(Change::GrantRevoked { grant: new_id(), ends_at: None }),
+            entry(Change::GrantEdited { grant, edit: Edit::Freeze, ends_at: None }),
+            revoked_until(new_id(), known),
+        ];
+        record_all(&sql.feed(), entries).await;
+        let rows = all_rows(&sql, &mut follower).await;
+        let ends: Vec<_> = rows.iter().map(recorded_end).collect();
+        assert_eq!(ends.len(), 5);
+        assert!(ends.iter().all(|end| *end >= given_until), "{given_until}: {ends:?}");
+        assert_eq!(ends[4], known, "an end that is known is not moved");
+    });
 }
 
 async fn what_a_unit_of_work_takes_back_leaves_no_number(kind: Kind) {

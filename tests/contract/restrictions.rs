@@ -8,7 +8,7 @@ use symbolon::changes::{
     Bonds, Change, Edit, Entry, FeedStore as _, History as _, KillScope, Published, Recorder as _, Replica,
     ReplicaParts, Restrictions, WitnessPassed,
 };
-use symbolon::domain::clock::{Clock as _, Timestamp};
+use symbolon::domain::clock::{CLOCK_SLACK, Clock as _, Timestamp};
 use symbolon::domain::entropy::SystemEntropy;
 use symbolon::domain::identifier::{GrantId, UserId};
 use symbolon::domain::position::ChangeNumber;
@@ -209,9 +209,8 @@ fn a_replica_whose_clock_is_ahead_forgets_by_the_clock_of_sql() {
         let sql = Sql::fresh(Kind::Postgres).await;
         let (mut replica, published) = replica_of(&sql);
         replica.join().await.unwrap();
-        let own = sql.clock.now().unix_seconds();
-        let right = sql.database.wall_clock().await.unwrap().unwrap() / 1000;
-        sql.clock.set_by(right - own + 2 * 86_400);
+        sql.set_ahead_of_the_server(2 * 86_400).await;
+        let right = sql.clock.now().unix_seconds() - 2 * 86_400;
         let (ended, frozen) = (new_id(), new_id());
         for (grant, end) in [(ended, right - 600), (frozen, right + 3600)] {
             let ends_at = Some(Timestamp::from_unix_seconds(end));
@@ -228,9 +227,10 @@ fn a_replica_whose_clock_is_ahead_forgets_by_the_clock_of_sql() {
 
 async fn a_grant_whose_end_is_not_known_is_remembered_for_the_longest_lifetime(kind: Kind) {
     let sql = Sql::fresh(kind).await;
+    sql.set_ahead_of_the_server(3600).await;
     let mut follower = Follower::join(sql.feed(), "a").await.unwrap();
     let grant = new_id();
-    let end = sql.clock.now() + LONGEST;
+    let end = sql.clock.now() + LONGEST + CLOCK_SLACK;
     record(&sql.feed(), edited(grant, Edit::Freeze, None)).await;
     assert_eq!(held(&sql, grant).await.unwrap().needed_until, end);
     follower.confirm().await;

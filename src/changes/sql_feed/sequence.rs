@@ -13,10 +13,10 @@ use crate::changes::change::{
     Change, KILL_LOGIN_SESSION, KillScope, LOGIN_SESSION, RECORDED_ONCE, RecordedChange,
 };
 use crate::changes::entry::Entry;
-use crate::domain::clock::Timestamp;
+use crate::domain::clock::{CLOCK_SLACK, Timestamp};
 use crate::domain::position::{ChangeHash, ChangeNumber};
 use crate::sql::schema::{changes, feed, kills, token_keys};
-use crate::sql::{Connection, SqlError, on};
+use crate::sql::{Connection, Database, SqlError, on};
 
 /// Records entries inside the caller's transaction, together with whatever else it writes.
 ///
@@ -39,7 +39,7 @@ pub async fn record_in(
     let mut numbers = Vec::with_capacity(entries.len());
     let mut rows = Vec::with_capacity(entries.len());
     let mut deeds = Vec::with_capacity(entries.len());
-    let longest = Duration::from_secs(u64::try_from(head.longest_lifetime).unwrap_or(u64::MAX));
+    let mut unknown_end = None;
     for mut entry in entries {
         if let Some(once) = recorded_once(&entry.change) {
             if let Some(number) = recorded.get(&once) {
@@ -51,8 +51,11 @@ pub async fn record_in(
             }
             recorded.insert(once, position.number.next());
         }
-        if let Some(end) = entry.change.open_end() {
-            end.get_or_insert(now + longest);
+        if let Some(end @ None) = entry.change.open_end() {
+            if unknown_end.is_none() {
+                unknown_end = Some(latest_end(conn, &head, now).await?);
+            }
+            *end = unknown_end;
         }
         deeds.push(Deed::recorded(&entry, position.number.next(), Outcome::Done));
         let row = RecordedChange::chain(&position.hash, position.number.next(), entry, now);
@@ -67,6 +70,14 @@ pub async fn record_in(
         move_head(conn, position.number, &position.hash, audited).await?;
     }
     Ok(numbers)
+}
+
+/// When the last of all that was given until now ends: by the later of two clocks, for whoever records this may have a
+/// clock that is behind those by which it was given. What has an end of its own does not cost the question.
+async fn latest_end(conn: &mut Connection, head: &FeedRow, own: Timestamp) -> Result<Timestamp, SqlError> {
+    let longest = Duration::from_secs(u64::try_from(head.longest_lifetime).unwrap_or(u64::MAX));
+    let now = Timestamp::from_unix_seconds(Database::latest_now(conn, own.unix_seconds()).await?);
+    Ok(now + longest + CLOCK_SLACK)
 }
 
 /// Takes the lock that puts changes in order, before anything is read that the change rests on.
