@@ -1,12 +1,13 @@
 //! The writing end of a replica: entries that come in together are committed together.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::acknowledge::Recorded;
-use super::audit::{Allowance, Attempt};
+use super::audit::{Allowance, Attempt, Unrecorded};
 use super::entry::Entry;
 use super::store::{FeedError, Recorder};
 use crate::domain::clock::Clock;
@@ -27,6 +28,7 @@ type Reply = oneshot::Sender<Result<Recorded, FeedError>>;
 pub struct Sequence {
     queue: mpsc::Sender<(Entry, Reply)>,
     attempts: mpsc::Sender<(Attempt, oneshot::Sender<()>)>,
+    audit: Arc<ToTheAudit>,
 }
 
 impl Sequence {
@@ -39,9 +41,11 @@ impl Sequence {
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (queue, entries) = mpsc::channel(QUEUE);
         let (attempts, refused) = mpsc::channel(QUEUE);
-        let noting = note(refused, Arc::clone(&recorder), Arc::clone(&clock));
+        let (to, at) = (Arc::clone(&recorder), Arc::clone(&clock));
+        let audit = Arc::new(ToTheAudit { recorder: to, clock: at, unrecorded: Unrecorded::default() });
+        let noting = Arc::clone(&audit).note(refused);
         let tasks = futures_util::future::join(commit(entries, recorder, clock, wake), noting);
-        (Self { queue, attempts }, async { ((), ()) = tasks.await })
+        (Self { queue, attempts, audit }, async { ((), ()) = tasks.await })
     }
 
     /// Records an entry; returns after its durable commit.
@@ -64,33 +68,51 @@ impl Sequence {
         let (reply, noted) = oneshot::channel();
         match self.attempts.try_send((attempt, reply)) {
             Ok(()) => drop(tokio::time::timeout(NOTING, noted).await),
-            Err(_) => log::warn!("somebody was refused, which is not in the audit: too many are"),
+            Err(_) => self.audit.lacks(1, &"too many wait to be recorded"),
         }
     }
 }
 
-async fn note(
-    mut refused: mpsc::Receiver<(Attempt, oneshot::Sender<()>)>,
+/// Where what was refused goes.
+struct ToTheAudit {
     recorder: Arc<dyn Recorder>,
     clock: Arc<dyn Clock>,
-) {
-    let mut batch = Vec::new();
-    let mut allowance = Allowance::default();
-    while refused.recv_many(&mut batch, BATCH).await > 0 {
-        // Whose attempt is left out need not wait.
-        batch.retain(|(attempt, _)| allowance.admits(attempt, clock.boot()));
-        if batch.is_empty() {
-            continue;
-        }
-        let (attempts, replies): (Vec<Attempt>, Vec<_>) = batch.drain(..).unzip();
-        match recorder.record_attempts(attempts).await {
-            Ok(()) => {
-                for reply in replies {
-                    // Whoever was refused may be gone.
-                    reply.send(()).ok();
+    unrecorded: Unrecorded,
+}
+
+impl ToTheAudit {
+    async fn note(self: Arc<Self>, mut refused: mpsc::Receiver<(Attempt, oneshot::Sender<()>)>) {
+        let mut batch = Vec::new();
+        let mut allowance = Allowance::default();
+        while refused.recv_many(&mut batch, BATCH).await > 0 {
+            // Whose attempt is left out need not wait.
+            batch.retain(|(attempt, _)| allowance.admits(attempt, self.clock.boot()));
+            if batch.is_empty() {
+                continue;
+            }
+            let (attempts, replies): (Vec<Attempt>, Vec<_>) = batch.drain(..).unzip();
+            match self.recorder.record_attempts(attempts.clone()).await {
+                Ok(()) => {
+                    for reply in replies {
+                        // Whoever was refused may be gone.
+                        reply.send(()).ok();
+                    }
+                    self.lacks(0, &"they could not be recorded");
+                }
+                Err(error) => {
+                    for attempt in &attempts {
+                        allowance.take_back(attempt);
+                    }
+                    self.lacks(attempts.len(), &error);
                 }
             }
-            Err(error) => log::warn!("{} were refused, which is not in the audit: {error}", replies.len()),
+        }
+    }
+
+    /// Tells that so many more are missing, with those that it has not told of yet.
+    fn lacks(&self, further: usize, why: &dyn fmt::Display) {
+        if let Some(missing) = self.unrecorded.count(further, self.clock.boot()) {
+            log::warn!("{missing} refusals are not in the audit: {why}");
         }
     }
 }
@@ -120,5 +142,74 @@ async fn commit(
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use async_trait::async_trait;
+
+    use super::super::entry::Actor;
+    use super::*;
+    use crate::domain::clock::SystemClock;
+    use crate::domain::identifier::ClientId;
+    use crate::domain::position::ChangeNumber;
+
+    /// SQL, as far as it takes attempts, while it can be reached.
+    #[derive(Default)]
+    struct Audit {
+        is_away: AtomicBool,
+        tries: Mutex<usize>,
+        rows: Mutex<Vec<Attempt>>,
+    }
+
+    #[async_trait]
+    impl Recorder for Audit {
+        async fn record(&self, _: Vec<Entry>) -> Result<Vec<ChangeNumber>, FeedError> {
+            Ok(Vec::new())
+        }
+
+        async fn record_attempts(&self, attempts: Vec<Attempt>) -> Result<(), FeedError> {
+            *self.tries.lock().unwrap() += 1;
+            if self.is_away.load(Ordering::Relaxed) {
+                return Err(SqlError::Unavailable("away".to_owned()).into());
+            }
+            self.rows.lock().unwrap().extend(attempts);
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_that_could_not_be_recorded_is_recorded_when_it_comes_again() {
+        let audit = Arc::new(Audit::default());
+        let (recorder, clock) = (Arc::clone(&audit), Arc::new(SystemClock));
+        let (sequence, task) = Sequence::new(recorder, clock, Arc::new(Notify::new()));
+        let task = tokio::spawn(task);
+        let attempt = Attempt {
+            author: Actor::client(&ClientId::parse("app").unwrap()).into(),
+            action: "revoke-grant",
+            target: "a".to_owned(),
+            why: "it is another client's".to_owned(),
+        };
+        audit.is_away.store(true, Ordering::Relaxed);
+        for tried in 1..=2 {
+            sequence.note(attempt.clone()).await;
+            // It may have been told to wait no longer.
+            while *audit.tries.lock().unwrap() < tried {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert!(audit.rows.lock().unwrap().is_empty());
+        audit.is_away.store(false, Ordering::Relaxed);
+        for _ in 0..3 {
+            sequence.note(attempt.clone()).await;
+        }
+        drop(sequence);
+        task.await.unwrap();
+        assert_eq!(*audit.rows.lock().unwrap(), [attempt], "once in a period, as far as it could be");
+        assert_eq!(*audit.tries.lock().unwrap(), 3);
     }
 }

@@ -11,7 +11,7 @@ use std::fmt;
 use diesel::prelude::*;
 use sha2::{Digest as _, Sha256};
 
-pub use self::allowance::Allowance;
+pub use self::allowance::{Allowance, Unrecorded};
 pub use self::verify::{Broken, Fault, Walk};
 use super::change::{Change, Edit, KillScope};
 use super::entry::{Author, Entry};
