@@ -14,8 +14,11 @@ impl Party {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.octets()),
             IpAddr::V6(address) => {
-                let [a, b, c, d, e, f, g, h, ..] = address.octets();
-                Self::V6([a, b, c, d, e, f, g, h])
+                let mut network = [0; 8];
+                for (to, from) in network.iter_mut().zip(address.octets()) {
+                    *to = from;
+                }
+                Self::V6(network)
             }
         }
     }

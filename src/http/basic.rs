@@ -82,7 +82,7 @@ pub(super) async fn unless_guessing<T>(
     match outcome {
         Err(error @ OAuthError::InvalidClient(_)) => {
             let address = address::of_client(request);
-            Err(state.server.unless_guessing(error, credentials, address).await)
+            Err(state.server.unless_guessing(&state.shared.guesses, error, credentials, address).await)
         }
         outcome => outcome,
     }

@@ -33,6 +33,7 @@ use ipnet::IpNet;
 use crate::domain::clock::Clock;
 use crate::identity::Identity;
 use crate::oauth::AuthorizationServer;
+use crate::oauth::guesses::Guesses;
 use crate::telemetry::Metrics;
 
 pub use self::health::{Check, Health, HealthCheck};
@@ -57,6 +58,7 @@ pub struct SharedState {
     pub endpoints: observe::Endpoints,
     pub request_ids: observe::RequestIds,
     pub complaints: observe::Complaints,
+    pub guesses: Guesses,
 }
 
 impl SharedState {
@@ -77,6 +79,7 @@ impl SharedState {
             endpoints,
             request_ids,
             complaints: observe::Complaints::default(),
+            guesses: Guesses::default(),
         })
     }
 }

@@ -78,6 +78,7 @@ impl AuthorizationServer {
     /// What a caller is told whose request came to `error`: if it was one wrong secret too many, to slow down.
     pub async fn unless_guessing(
         &self,
+        guesses: &Guesses,
         error: OAuthError,
         credentials: &PresentedCredentials,
         address: Option<IpAddr>,
@@ -86,7 +87,7 @@ impl AuthorizationServer {
             return error;
         }
         let Guess::TooMany { again_after, is_first } =
-            self.guesses.count(&credentials.id, address, self.feed.clock().boot())
+            guesses.count(&credentials.id, address, self.feed.clock().boot())
         else {
             return error;
         };

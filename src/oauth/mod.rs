@@ -21,7 +21,6 @@ use std::time::Duration;
 
 pub use self::client_authentication::PresentedCredentials;
 pub use self::error::{OAuthError, Unavailable};
-use self::guesses::Guesses;
 pub use self::introspect::Introspection;
 pub use self::metadata::Metadata;
 use self::sightings::Sightings;
@@ -56,7 +55,6 @@ pub struct AuthorizationServer {
     entropy: Arc<dyn Entropy>,
     users: Users,
     sightings: Arc<Sightings>,
-    guesses: Arc<Guesses>,
     settings: Arc<Settings>,
 }
 
@@ -69,10 +67,9 @@ impl AuthorizationServer {
         entropy: Arc<dyn Entropy>,
         users: Users,
         sightings: Arc<Sightings>,
-        guesses: Arc<Guesses>,
         settings: Arc<Settings>,
     ) -> Self {
-        Self { feed, grants, keys, entropy, users, sightings, guesses, settings }
+        Self { feed, grants, keys, entropy, users, sightings, settings }
     }
 
     /// A new grant as it is kept: with all that is known of it, once every replica reads that.

@@ -26,7 +26,6 @@ use crate::http::server::MakeWorker;
 use crate::http::{Health, SharedState, WorkerState, server};
 use crate::identity::Identity;
 use crate::identity::login::Login;
-use crate::oauth::guesses::Guesses;
 use crate::oauth::{AuthorizationServer, Settings};
 use crate::sql::SqlError;
 use crate::sql::migrations::SchemaState;
@@ -172,7 +171,6 @@ async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce<'_>
         admission,
         links,
         sightings: Arc::clone(&all_sightings),
-        guesses: Arc::default(),
         shared: Arc::clone(&shared),
     };
     let tls = stores::tls(&config)?.map(|(tls, reload)| {
@@ -282,7 +280,6 @@ struct Workers {
     admission: Arc<FeedAdmission>,
     links: Arc<Mutex<Vec<Weak<Link>>>>,
     sightings: AllSightings,
-    guesses: Arc<Guesses>,
     shared: Arc<SharedState>,
 }
 
@@ -313,7 +310,6 @@ impl Workers {
                 Arc::clone(&self.stores.entropy),
                 users.clone(),
                 sightings::add(&self.sightings),
-                Arc::clone(&self.guesses),
                 Arc::new(settings),
             );
             let (database, login) = (self.stores.database.clone(), Arc::clone(&self.login));

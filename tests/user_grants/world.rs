@@ -295,7 +295,6 @@ impl World {
             Arc::new(SystemEntropy),
             users,
             Arc::default(),
-            Arc::default(),
             Arc::new(settings),
         );
         eventually("the replica has joined", async || feed.current().is_ok()).await;
