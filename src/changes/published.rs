@@ -8,7 +8,8 @@ use arc_swap::ArcSwapOption;
 use super::snapshot::Snapshot;
 use crate::domain::clock::BootTime;
 
-/// Holds the newest snapshot. Written by the replica's one lease task; read by everybody.
+/// Holds the newest snapshot, read by everybody. Written by the replica's one lease task, and by a renewal that this gave
+/// up and that comes late; so whoever writes holds a lock, and positions never go back.
 pub struct Published<V> {
     newest: ArcSwapOption<Snapshot<V>>,
     /// Held while one replaces it, so that it is compared and replaced in one step.

@@ -2,8 +2,8 @@
 //!
 //! Each worker reads and writes over a [`Link`] of its own, a multiplexed connection that
 //! pipelines by itself. The witness and the health check use a small pool ([`ControlPool`]): they
-//! must not wait behind a worker's traffic. One function, [`Connector::connect`], makes and
-//! verifies connections for both.
+//! must not wait behind a worker's traffic. Both verify each new connection alike: it leads to a
+//! primary.
 //!
 //! Redis takes no decision: rules are in Rust, and the scripts only compare and swap.
 

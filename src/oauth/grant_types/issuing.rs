@@ -21,8 +21,8 @@ use crate::oauth::token::{IssuedToken, TokenRequest};
 pub const INVALID: OAuthError =
     OAuthError::InvalidGrant("the code or refresh token is invalid, expired, revoked, or of another client");
 
-/// Nothing is changed meanwhile, and the refresh token is as good after a thaw as it was before: `invalid_grant` would
-/// make an honest client throw it away.
+/// Nothing is changed meanwhile, and a thaw makes the refresh token good again, unless it has ended by then, for a freeze
+/// stops no end: `invalid_grant` would make an honest client throw it away.
 pub fn frozen() -> OAuthError {
     OAuthError::unavailable("the grant is frozen; try again later", "the grant is frozen")
 }
