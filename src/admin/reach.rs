@@ -8,7 +8,7 @@ use crate::changes::{Bonds, FeedStore, KillScope};
 use crate::directory::Snapshot;
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::{GrantId, UserId};
-use crate::grants::index::{self, Listing, MOST_LISTED};
+use crate::grants::index::{self, Listed, Listing};
 use crate::grants::login_session::LoginSessionRecord;
 use crate::grants::{EncodedRecord, GrantReader, StoreError, Walk};
 
@@ -74,8 +74,8 @@ impl Admin {
         let mut count = Count { scope, known, now: self.clock.now(), reach: Reach::default() };
         if let Some(owner) = owner {
             for listing in [Listing::Grants, Listing::LoginSessions] {
-                let ids = index::ids(reader.read(listing.of(owner)).await?.as_ref())?;
-                count.reach.may_be_more |= ids.len() >= MOST_LISTED;
+                let Listed { ids, is_full } = index::read(reader.read(listing.of(owner)).await?.as_ref())?;
+                count.reach.may_be_more |= is_full;
                 let records = reader.read_many(&ids).await?;
                 for (id, record) in ids.iter().zip(&records) {
                     if let Some(record) = record {

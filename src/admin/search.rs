@@ -12,7 +12,7 @@ use crate::changes::Restrictions;
 use crate::directory::{UserFacts, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::{ClientId, GrantId, UserId};
-use crate::grants::index::{self, Listing, MOST_LISTED};
+use crate::grants::index::{self, Listing};
 use crate::grants::{EncodedRecord, GrantReader, GrantRecord, Walk};
 
 /// What is looked for: all of it must hold.
@@ -93,9 +93,9 @@ impl Admin {
             None => Source::Walk(Walk::new(Arc::clone(&reader), Arc::clone(&self.clock))),
             Some(user) => {
                 let list = reader.read(Listing::Grants.of(user)).await?;
-                let ids = index::ids(list.as_ref())?;
-                is_cut = ids.len() >= MOST_LISTED;
-                Source::Ids(ids)
+                let listed = index::read(list.as_ref())?;
+                is_cut = listed.is_full;
+                Source::Ids(listed.ids)
             }
         };
         let listed = HashSet::new();

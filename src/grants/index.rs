@@ -4,7 +4,8 @@
 //! record = 0x71 entries       entries = 12 bytes id, varint ends_at (Unix seconds); in ascending order of their end
 //! ```
 //!
-//! It is a help to find things and proves nothing: an id is listed before its record is made, and may outlast it.
+//! It is a help to find things and proves nothing: an id is listed before its record is made, and may outlast it. A
+//! list that is full leaves out what ends first, though it lives: whoever shows a list says so.
 
 use sha2::{Digest as _, Sha256};
 
@@ -17,7 +18,7 @@ use crate::domain::identifier::{GrantId, UserId};
 const KIND: u8 = 0x71;
 
 /// More than anybody looks through. The first to end are left out.
-pub const MOST_LISTED: usize = 500;
+const MOST_LISTED: usize = 500;
 
 /// How often an entry is tried when others change the list at the same time.
 const RACES: usize = 1000;
@@ -44,6 +45,15 @@ impl Listing {
         }
         GrantId::from_bytes(id)
     }
+}
+
+/// What is found in a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// The last to end first.
+    pub ids: Vec<GrantId>,
+    /// There may be others, which end earlier.
+    pub is_full: bool,
 }
 
 /// Ids, and when what they name ends.
@@ -110,21 +120,22 @@ pub async fn list(
     Err(StoreError::new("a list is changed faster than it can be read"))
 }
 
-/// The ids that are listed under `index`, the last to end first.
+/// What is listed under `index`.
 ///
 /// # Errors
 /// When the store cannot be asked.
-pub async fn listed(store: &dyn GrantStore, index: GrantId) -> Result<Vec<GrantId>, StoreError> {
-    ids(store.load(index).await?.as_ref())
+pub async fn listed(store: &dyn GrantStore, index: GrantId) -> Result<Listed, StoreError> {
+    read(store.load(index).await?.as_ref())
 }
 
-/// The ids in a record of a list, which may be none yet; the last to end first.
+/// What a record of a list holds, which may be none yet.
 ///
 /// # Errors
 /// When the record is no list.
-pub fn ids(found: Option<&EncodedRecord>) -> Result<Vec<GrantId>, StoreError> {
-    let entries = found.map(decode).transpose()?.unwrap_or_default();
-    Ok(entries.0.into_iter().rev().map(|(id, _)| id).collect())
+pub fn read(found: Option<&EncodedRecord>) -> Result<Listed, StoreError> {
+    let Index(entries) = found.map(decode).transpose()?.unwrap_or_default();
+    let is_full = entries.len() >= MOST_LISTED;
+    Ok(Listed { ids: entries.into_iter().rev().map(|(id, _)| id).collect(), is_full })
 }
 
 fn decode(record: &EncodedRecord) -> Result<Index, StoreError> {

@@ -12,7 +12,7 @@ use crate::directory::{Consent, Snapshot, consents};
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::{ClientId, GrantId, UserId};
 use crate::domain::scope::Scope;
-use crate::grants::index::{self, Listing};
+use crate::grants::index::{self, Listed, Listing};
 use crate::grants::{GrantRecord, StoreError};
 
 /// Everything of a user's that lives.
@@ -22,6 +22,8 @@ pub struct Account {
     pub sessions: Vec<LoginSession>,
     /// By name.
     pub applications: Vec<Application>,
+    /// A list is full: there may be sessions or grants that are not shown, which end earlier.
+    pub may_be_more: bool,
 }
 
 /// A client that was allowed something.
@@ -59,23 +61,26 @@ impl Identity {
         let (sessions, grants, consents) =
             within(futures_util::future::join3(sessions, self.grants_of(visitor), self.consents_of(visitor)))
                 .await?;
-        let (mut sessions, grants, consents) = (sessions?, grants?, consents?);
+        let ((mut sessions, more_sessions), (grants, more_grants)) = (sessions?, grants?);
+        let consents = consents?;
         let applications = self.feed.with_current(|known| {
             sessions.retain(|session| session.is_live(known));
             applications(known, now, grants, consents)
         })?;
-        Ok(Account { sessions, applications })
+        Ok(Account { sessions, applications, may_be_more: more_sessions || more_grants })
     }
 
+    /// What is listed of what a visitor gave, and whether there may be more.
     pub(super) async fn grants_of(
         &self,
         visitor: &Visitor,
-    ) -> Result<Vec<(GrantId, GrantRecord)>, StoreError> {
+    ) -> Result<(Vec<(GrantId, GrantRecord)>, bool), StoreError> {
         let store = self.grants.as_ref();
-        let ids = index::listed(store, Listing::Grants.of(&visitor.user.id)).await?;
+        let Listed { ids, is_full } = index::listed(store, Listing::Grants.of(&visitor.user.id)).await?;
         let records = futures_util::future::try_join_all(ids.iter().map(|id| store.load(*id))).await?;
         let found = ids.into_iter().zip(records).filter_map(|(id, record)| Some((id, record?)));
-        found.map(|(id, record)| Ok((id, record.decode().map_err(StoreError::new)?))).collect()
+        let decoded = found.map(|(id, record)| Ok((id, record.decode().map_err(StoreError::new)?)));
+        Ok((decoded.collect::<Result<_, StoreError>>()?, is_full))
     }
 
     async fn consents_of(&self, visitor: &Visitor) -> Result<Vec<Consent>, Unavailable> {

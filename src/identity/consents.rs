@@ -51,7 +51,8 @@ impl Identity {
         });
         let Some(client) = found? else { return Ok(false) };
         within(async {
-            let of_client = self.grants_of(visitor).await?.into_iter().map(|(_, record)| record);
+            let (grants, _) = self.grants_of(visitor).await?;
+            let of_client = grants.into_iter().map(|(_, record)| record);
             let given = of_client.filter(|record| record.client == client).map(|record| record.born).max();
             let (user, author, now) = (visitor.user.id.clone(), visitor.author(), self.feed.clock().now());
             let withdrawn = self.database.write(move |conn| {

@@ -16,7 +16,7 @@ use crate::domain::identifier::{GrantId, UserId};
 use crate::domain::position::ChangeNumber;
 use crate::domain::token::{PlainToken, TokenKind, TokenString};
 use crate::domain::token_key::TokenKeys;
-use crate::grants::index::{self, Listing};
+use crate::grants::index::{self, Listed, Listing};
 use crate::grants::login_session::LoginSessionRecord;
 use crate::grants::{EncodedRecord, GrantStore, StoreError};
 
@@ -109,7 +109,7 @@ impl LoginSessions {
                 address: visit.address,
                 browser: visit.browser.clone(),
             };
-            // Listed first: what is there is always listed.
+            // Listed first: nothing is there that was never listed.
             index::list(store, Listing::LoginSessions.of(&record.subject), id, record.ends_at, now).await?;
             let encoded = record.encode();
             if store.insert(id, &encoded, record.expires_at()).await? {
@@ -186,7 +186,7 @@ impl LoginSessions {
         Err(StoreError::new("a login session is changed faster than it can be read").into())
     }
 
-    /// A user's sessions that have not ended by time, the newest first.
+    /// A user's sessions that have not ended by time, the newest first; and whether there may be others.
     ///
     /// # Errors
     /// When the store cannot be asked.
@@ -195,8 +195,8 @@ impl LoginSessions {
         store: &dyn GrantStore,
         subject: &UserId,
         now: Timestamp,
-    ) -> Result<Vec<LoginSession>, StoreError> {
-        let ids = index::listed(store, Listing::LoginSessions.of(subject)).await?;
+    ) -> Result<(Vec<LoginSession>, bool), StoreError> {
+        let Listed { ids, is_full } = index::listed(store, Listing::LoginSessions.of(subject)).await?;
         let records = futures_util::future::try_join_all(ids.iter().map(|id| store.load(*id))).await?;
         let mut sessions = Vec::new();
         for (id, encoded) in ids.into_iter().zip(records) {
@@ -204,7 +204,7 @@ impl LoginSessions {
             sessions.extend(LoginSession::at(id, encoded, now)?);
         }
         sessions.sort_by_key(|session| std::cmp::Reverse(session.record.created_at));
-        Ok(sessions)
+        Ok((sessions, is_full))
     }
 }
 

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use symbolon::domain::identifier::ClientId;
+use symbolon::domain::clock::Clock as _;
+use symbolon::domain::identifier::{ClientId, GrantId};
 use symbolon::domain::scope::Scope;
-use symbolon::grants::index::MOST_LISTED;
+use symbolon::grants::index::{self, Listing};
 use symbolon::identity::{Account, Visitor};
 
 use crate::cases;
 use crate::visitors::{PASSWORD, approval, setting};
-use crate::world::{App, Kind, Registration, SCOPE, World, access, code_of, next};
+use crate::world::{App, Kind, Registration, SCOPE, SESSION_TTL, World, access, code_of, next};
 
 cases! {
     sessions_and_what_was_given_are_shown_to_their_user_alone,
@@ -22,6 +23,7 @@ cases! {
     x31_nobody_ends_what_is_somebody_elses,
     a_consent_is_remembered_for_its_user_and_client,
     asking_again_to_take_back_adds_nothing_to_the_feed,
+    a_list_that_is_full_says_so,
 }
 
 async fn apps(world: &World) -> (App, App) {
@@ -86,7 +88,8 @@ async fn codes_that_nobody_redeems_push_nothing_off_the_list(kind: Kind) {
     let app = world.usual_app().await;
     let visitor = world.logged_in("mira").await;
     let tokens = world.give(&visitor, &app).await;
-    for _ in 0..=MOST_LISTED {
+    // More than a list has room for.
+    for _ in 0..=500 {
         world.replicas[0].approve(&world.request(&app), &approval(&visitor)).await.unwrap().unwrap();
     }
     assert_eq!(shown(&world.account(&visitor).await), [("app", 1)]);
@@ -218,4 +221,23 @@ async fn asking_again_to_take_back_adds_nothing_to_the_feed(kind: Kind) {
         assert!(!world.is_active(access(&tokens)).await);
     }
     assert_eq!(world.head().await, before.next(), "once");
+}
+
+async fn a_list_that_is_full_says_so(kind: Kind) {
+    let mut world = setting(kind).await;
+    let visitor = world.logged_in("mira").await;
+    for (name, listing) in [("noor", Listing::Grants), ("olga", Listing::LoginSessions)] {
+        world.make_user(name).await;
+        let full = world.logged_in(name).await;
+        assert!(!world.account(&full).await.may_be_more);
+        let (store, now) = (world.grants().await, world.clock.now());
+        for number in 0..500_u16 {
+            let mut id = [1; GrantId::BYTES];
+            id[..2].copy_from_slice(&number.to_be_bytes());
+            let (list, ends_at) = (listing.of(&full.user.id), full.session.record.ends_at + SESSION_TTL);
+            index::list(store.as_ref(), list, GrantId::from_bytes(id), ends_at, now).await.unwrap();
+        }
+        assert!(world.account(&full).await.may_be_more, "{listing:?}");
+    }
+    assert!(!world.account(&visitor).await.may_be_more);
 }

@@ -49,6 +49,7 @@ struct AccountPage<'p> {
     news: Option<&'static str>,
     sessions: Vec<SessionRow>,
     applications: Vec<ApplicationRow>,
+    may_be_more: bool,
     csrf: String,
 }
 
@@ -149,7 +150,7 @@ fn show(
     visitor: &Visitor,
     account: Account,
 ) -> Result<HttpResponse, PageError> {
-    let Account { sessions, applications } = account;
+    let Account { sessions, applications, may_be_more } = account;
     let applications = applications.into_iter().map(|application| row(state, application, &sessions));
     let page = AccountPage {
         site: Site::new(&state.server.settings().issuer),
@@ -157,6 +158,7 @@ fn show(
         news: news(request),
         applications: applications.collect::<Result<_, _>>()?,
         sessions: sessions.iter().map(|session| session_row(session, visitor)).collect(),
+        may_be_more,
         csrf: state.forms.seal(Purpose::Account, &facts(request)),
     };
     render::page(StatusCode::OK, &page, &FormsLead::Here)
@@ -201,4 +203,25 @@ fn news(request: &HttpRequest) -> Option<&'static str> {
     let form = Form::parse(request.query_string().as_bytes(), &[(DONE, Occurs::Once)]).ok()?;
     let done = form.text(DONE)?;
     NEWS.iter().find(|(name, _)| *name == done).map(|(_, news)| *news)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_may_not_show_everything_says_so() {
+        for may_be_more in [false, true] {
+            let page = AccountPage {
+                site: Site::new("https://auth.example"),
+                user: "mira",
+                news: None,
+                sessions: Vec::new(),
+                applications: Vec::new(),
+                may_be_more,
+                csrf: String::new(),
+            };
+            assert_eq!(page.render().unwrap().contains("There may be more"), may_be_more);
+        }
+    }
 }
