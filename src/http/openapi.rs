@@ -99,6 +99,16 @@ fn document(issuer: &str) -> Value {
                 "parameters": [{ "name": "verbose", "in": "query", "allowEmptyValue": true, "schema": { "type": "string" } }],
                 "responses": { "200": { "description": "Ready" }, "503": { "description": "Not ready" } },
             } },
+            "/metrics": {
+                "servers": [{ "url": "/", "description": "The management listener, which has an address of its own" }],
+                "get": {
+                    "summary": "What is counted, for Prometheus; on the management listener alone",
+                    "responses": { "200": {
+                        "description": "The metrics, in Prometheus' text format",
+                        "content": { "text/plain": { "schema": { "type": "string" } } },
+                    } },
+                },
+            },
         },
         "components": {
             "securitySchemes": { "basic": { "type": "http", "scheme": "basic" } },
@@ -247,20 +257,23 @@ fn plain(summary: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::routes::ROUTES;
+    use std::collections::BTreeSet;
+
+    use super::super::routes::{MANAGEMENT, ROUTES};
     use super::*;
 
     #[test]
     fn every_route_is_described_and_nothing_else() {
         let document = document("https://auth.example");
-        let described: Vec<&str> =
-            document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
-        for route in ROUTES {
+        let paths = document["paths"].as_object().unwrap();
+        let mut served = BTreeSet::new();
+        for route in ROUTES.iter().chain(MANAGEMENT) {
             let path = route.path.replace(":.*", "");
-            let methods = document["paths"][&path].as_object().unwrap();
+            let mut methods = paths[&path].as_object().unwrap().keys().filter(|member| *member != "servers");
             let allowed = route.allow.to_ascii_lowercase();
-            assert!(methods.keys().all(|method| allowed.contains(method.as_str())), "{path}");
+            assert!(methods.all(|method| allowed.contains(method.as_str())), "{path}");
+            served.insert(path);
         }
-        assert_eq!(described.len(), ROUTES.len());
+        assert!(paths.keys().eq(&served), "{:?}", paths.keys());
     }
 }

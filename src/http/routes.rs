@@ -69,7 +69,7 @@ const DEMO: &[Route] = &[
 ];
 
 /// Everything on the management listener.
-const MANAGEMENT: &[Route] = &[
+pub const MANAGEMENT: &[Route] = &[
     plain("/livez", |at| at.route(get().to(health::livez))),
     plain("/readyz", |at| at.route(get().to(health::readyz))),
     plain("/metrics", |at| at.route(get().to(health::metrics))),
