@@ -40,7 +40,7 @@ fn database(text: &str) {
             shows_no_password(text, &format!("{url:?}"));
             let _ = url.is_local();
             assert!(!is_in_its_place(text) || url.has_password(), "{url:?} lost its password");
-            assert!(!url.has_tls() || text.contains("sslmode"), "TLS by itself");
+            assert!(!url.offers_tls() || text.contains("sslmode"), "TLS by itself");
         }
         Ok(DatabaseUrl::Sqlite(path)) => assert!(text.ends_with(&*path.to_string_lossy())),
         Ok(DatabaseUrl::SqliteGrants(_)) => panic!("no URL means the embedded grants"),

@@ -38,6 +38,7 @@ pub fn config(command: &ConfigCommand, sources: &Sources, output: &Output) -> Re
     let ConfigCommand::Check { connect } = command;
     let config = Config::load(sources)?;
     startup::check(&config)?;
+    let warnings = startup::warnings(&config)?;
     let settings = config.describe(sources)?;
     let rows: Vec<_> = settings
         .iter()
@@ -47,9 +48,12 @@ pub fn config(command: &ConfigCommand, sources: &Sources, output: &Output) -> Re
         .into_iter()
         .map(|(name, value, origin)| (name.to_owned(), json!({ "value": value, "from": origin })))
         .collect();
-    let text = columns(&["SETTING", "VALUE", "FROM"], &rows);
+    let warned = warnings.iter().map(|warning| format!("warning: {warning}"));
+    let text: Vec<_> = std::iter::once(columns(&["SETTING", "VALUE", "FROM"], &rows)).chain(warned).collect();
+    let text = text.join("\n");
     if !connect {
-        output.result(&format!("{text}\nThe configuration is good."), &json!({ "settings": document }))?;
+        let document = json!({ "settings": document, "warnings": warnings });
+        output.result(&format!("{text}\nThe configuration is good."), &document)?;
         return Ok(ExitCode::SUCCESS);
     }
     let found = if Stores::embedded_database_exists(&config).is_ok() {
@@ -70,18 +74,8 @@ pub fn config(command: &ConfigCommand, sources: &Sources, output: &Output) -> Re
         lines.push(format!("[{sign}] {store}: {detail}"));
         stores.push(json!({ "store": store, "ok": outcome.is_ok(), "detail": detail }));
     }
-    let document = json!({ "settings": document, "stores": stores });
-    output.result(
-        &format!(
-            "{text}
-{}",
-            lines.join(
-                "
-"
-            )
-        ),
-        &document,
-    )?;
+    let document = json!({ "settings": document, "warnings": warnings, "stores": stores });
+    output.result(&format!("{text}\n{}", lines.join("\n")), &document)?;
     let good = found.iter().all(|(_, outcome)| outcome.is_ok());
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

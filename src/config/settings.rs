@@ -128,7 +128,7 @@ pub const SETTINGS: &[Setting] = &[
     .secret()
     .advice(
         "Clients, resource servers and the change feed. `?sslmode=require` means TLS with the certificate checked; \
-         `prefer`, which anybody on the network can turn off, is refused. Needs `redis_url` beside it. \
+         with `prefer` anybody on the network can turn it off, which is warned of. Needs `redis_url` beside it. \
          `sqlite:PATH` puts the embedded database elsewhere.",
     ),
     Setting::new(
@@ -137,7 +137,7 @@ pub const SETTINGS: &[Setting] = &[
         Path,
         "PEM file to check PostgreSQL's certificate against [default: the system's roots]",
     )
-    .advice("With it, TLS is used unless the URL says `sslmode=disable`."),
+    .advice("With it, TLS is required unless the URL says `sslmode=disable` or `prefer`."),
     Setting::new(
         "redis_url",
         Stores,

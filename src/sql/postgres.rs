@@ -35,18 +35,16 @@ pub struct PostgresUrl {
 
 impl PostgresUrl {
     /// Reads a `postgres://` URL. `sslmode=require` (or `verify-full`) means TLS with the server's
-    /// certificate checked, against `ca` (a PEM file) or the system's roots.
+    /// certificate checked, against `ca` (a PEM file) or the system's roots; `prefer` (or `allow`) means
+    /// the same, unless the server, or somebody in its place, says that it has no TLS.
     pub(super) fn parse(text: &str, ca: Option<PathBuf>) -> Result<Self, String> {
         let text = text.replace("sslmode=verify-full", "sslmode=require");
+        let text = text.replace("sslmode=allow", "sslmode=prefer");
         let mut config: Config = text
             .parse()
             .map_err(|_| "is not a URL of the form postgres://user:password@host:port/database".to_owned())?;
-        if text.contains("sslmode=prefer") {
-            return Err("has sslmode=prefer, which anybody on the network can turn off; write \
-                        sslmode=require or sslmode=disable"
-                .to_owned());
-        }
-        if config.get_ssl_mode() == SslMode::Prefer {
+        // Which is what the library takes silence for.
+        if config.get_ssl_mode() == SslMode::Prefer && !text.contains("sslmode=prefer") {
             config.ssl_mode(if ca.is_some() { SslMode::Require } else { SslMode::Disable });
         }
         config
@@ -59,8 +57,14 @@ impl PostgresUrl {
         Ok(Self { config, ca })
     }
 
-    pub fn has_tls(&self) -> bool {
+    /// Whether anything but TLS is refused.
+    pub fn requires_tls(&self) -> bool {
         self.config.get_ssl_mode() == SslMode::Require
+    }
+
+    /// Whether TLS is used if the server has it.
+    pub fn offers_tls(&self) -> bool {
+        self.config.get_ssl_mode() != SslMode::Disable
     }
 
     pub fn has_password(&self) -> bool {
@@ -113,7 +117,7 @@ impl PostgresUrl {
 
     async fn connect_with(&self, config: Config) -> Result<AsyncPgConnection, ConnectionError> {
         let bad = |e: tokio_postgres::Error| ConnectionError::BadConnection(explain(&e));
-        if config.get_ssl_mode() == SslMode::Require {
+        if self.offers_tls() {
             let tls = self.tls().map_err(ConnectionError::BadConnection)?;
             let (client, connection) = config.connect(tls).await.map_err(bad)?;
             AsyncPgConnection::try_from_client_and_connection(client, connection).await
@@ -131,7 +135,7 @@ impl PostgresUrl {
         let config = self.config.clone();
         let (hear, heard) = tokio::sync::mpsc::channel(1);
         let unavailable = |e: tokio_postgres::Error| SqlError::Unavailable(explain(&e));
-        let client = if config.get_ssl_mode() == SslMode::Require {
+        let client = if self.offers_tls() {
             let tls = self.tls().map_err(SqlError::Unavailable)?;
             let (client, connection) = config.connect(tls).await.map_err(unavailable)?;
             tokio::spawn(forward(connection, hear));

@@ -11,8 +11,10 @@ mod replica;
 mod serve;
 mod sightings;
 mod stores;
+mod warnings;
 
 pub use self::limits::leave_no_core;
 pub use self::people::password_policy;
 pub use self::serve::{Announce, LONGEST_STOP, Mode, ServeError, StopSignals, run};
 pub use self::stores::{GrantBackend, Stores, check, existing_token_keys, lock_data_dir};
+pub use self::warnings::warnings;

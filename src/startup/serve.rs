@@ -16,6 +16,7 @@ use super::quickstart::{self, Demo};
 use super::replica::{ReplicaFeed, TaskWatch, wait_for_schema};
 use super::sightings::{self, AllSightings};
 use super::stores::{self, GrantBackend, Stores};
+use super::warnings::warnings;
 use crate::config::{Config, ConfigError};
 use crate::directory::{ChangeFeed, GrantType, Users};
 use crate::domain::token_key::TokenKeys;
@@ -132,6 +133,9 @@ async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce<'_>
         quickstart::check(&config)?;
     }
     let stores = Stores::open(&config, sql.handle().clone())?;
+    for warning in warnings(&config)? {
+        log::warn!("{warning}");
+    }
     let embedded = config.redis_url.is_none() || config.database_url.is_none();
     let lock = if embedded { Some(stores::lock_data_dir(&config.data_dir)?) } else { None };
     let keys = Arc::new(stores::token_keys(&config)?);
@@ -190,13 +194,6 @@ async fn serve(config: Config, mode: Mode, sql: &Runtime, announce: Announce<'_>
         .map_err(|error| cannot_listen("SYMBOLON_MANAGEMENT_LISTEN", config.management_listen, &error))?;
     let (main_handle, management_handle) = (main.handle(), management.handle());
     let (main, management) = (tokio::spawn(main), tokio::spawn(management));
-    let unreachable = !config.listen.ip().is_loopback() && config.tls.is_none();
-    if unreachable && config.trusted_proxies.is_empty() {
-        log::warn!(
-            "neither SYMBOLON_TLS_CERT nor SYMBOLON_TRUSTED_PROXIES is set: every request that comes over a \
-             network is refused, for its secrets travelled in plain"
-        );
-    }
     log::info!("listening on {}, management on {}", config.listen, config.management_listen);
 
     let state = tokio::select! {

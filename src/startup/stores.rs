@@ -192,38 +192,19 @@ fn operator() -> Author {
     Actor::command_line().on_machine(&machine.nodename().to_string_lossy(), user.as_raw())
 }
 
-fn database_url(config: &Config) -> Result<DatabaseUrl, ConfigError> {
+pub(super) fn database_url(config: &Config) -> Result<DatabaseUrl, ConfigError> {
     let Some(url) = &config.database_url else {
         return Ok(DatabaseUrl::Sqlite(config.data_dir.join("symbolon.sqlite3")));
     };
-    let url = DatabaseUrl::parse(url.expose(), config.database_ca.clone())
-        .map_err(|why| ConfigError::new("SYMBOLON_DATABASE_URL", why))?;
-    if let DatabaseUrl::Postgres(postgres) = &url
-        && !postgres.is_local()
-    {
-        if !postgres.has_tls() {
-            log::warn!("PostgreSQL is reached over a network without TLS; add sslmode=require to its URL");
-        }
-        if !postgres.has_password() {
-            log::warn!("PostgreSQL is reached over a network without a password");
-        }
-    }
-    Ok(url)
+    DatabaseUrl::parse(url.expose(), config.database_ca.clone())
+        .map_err(|why| ConfigError::new("SYMBOLON_DATABASE_URL", why))
 }
 
-fn redis_url(config: &Config) -> Result<Option<RedisUrl>, ConfigError> {
+pub(super) fn redis_url(config: &Config) -> Result<Option<RedisUrl>, ConfigError> {
     let Some(url) = &config.redis_url else { return Ok(None) };
-    let url = RedisUrl::parse(url.expose(), config.redis_ca.as_deref())
-        .map_err(|why| ConfigError::new("SYMBOLON_REDIS_URL", why))?;
-    if !url.is_local() {
-        if !url.has_tls() {
-            log::warn!("Redis is reached over a network without TLS; write rediss:// in its URL");
-        }
-        if !url.has_password() {
-            log::warn!("Redis is reached over a network without a password");
-        }
-    }
-    Ok(Some(url))
+    RedisUrl::parse(url.expose(), config.redis_ca.as_deref())
+        .map(Some)
+        .map_err(|why| ConfigError::new("SYMBOLON_REDIS_URL", why))
 }
 
 pub(super) fn make_data_dir(path: &Path) -> Result<(), ConfigError> {

@@ -1,7 +1,11 @@
 //! `config check`, and where settings come from.
 
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 
+use serde_json::json;
+
+use super::support::cli;
 use super::support::deployment::Deployment;
 use super::support::encoding;
 use super::support::ports;
@@ -191,6 +195,65 @@ fn what_belongs_together_is_asked_for_together() {
     assert!(line.contains("SYMBOLON_ISSUER is required") && line.contains("https"), "{line}");
 }
 
+/// How it would be said to whoever set a place up like this, as `config check` shows it and as `serve` logs it.
+fn warnings(place: &Place) -> Vec<String> {
+    let document = place.cli(&["config", "check", "--json"]).success().json();
+    let listed = document["warnings"].as_array().unwrap();
+    let listed: Vec<_> = listed.iter().map(|warning| warning.as_str().unwrap().to_owned()).collect();
+    let shown = place.cli(&["config", "check"]).success().stdout;
+    assert!(shown.ends_with("\nThe configuration is good.\n"), "{shown}");
+    let lines = shown.lines().filter_map(|line| line.strip_prefix("warning: "));
+    assert_eq!(lines.collect::<Vec<_>>(), listed);
+    // Nothing can be served where somebody else listens, so this ends by itself.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut environment = place.environment.clone();
+    environment.insert("SYMBOLON_LISTEN".to_owned(), taken.local_addr().unwrap().to_string());
+    environment.insert("SYMBOLON_LOG".to_owned(), "warn".to_owned());
+    let logged = cli::cli(&environment, &["serve"]).expect_status(2).stderr;
+    assert_eq!(logged.matches(" is reached over a network ").count(), listed.len(), "{logged}");
+    for warning in &listed {
+        assert!(logged.contains(warning.as_str()), "{warning}: {logged}");
+    }
+    listed
+}
+
+#[test]
+fn stores_that_others_on_the_network_can_read_are_warned_of_and_used() {
+    let key = encoding::random_token_key();
+    let warned = |database: &str, redis: &str, words: &[&str]| {
+        let place = Place::new()
+            .env("SYMBOLON_DATABASE_URL", database)
+            .env("SYMBOLON_REDIS_URL", redis)
+            .env("SYMBOLON_TOKEN_KEY", key.as_str());
+        let found = warnings(&place);
+        assert_eq!(found.len(), words.len(), "{found:?}");
+        for (warning, words) in found.iter().zip(words) {
+            assert!(warning.contains(words) && !warning.contains("hunter2"), "{warning}");
+        }
+    };
+    let (here, redis_here) = ("postgres://127.0.0.1:1/d", "redis://localhost:1");
+    let (safe, redis_safe) =
+        ("postgres://u:hunter2@10.9.9.9/d?sslmode=require", "rediss://:hunter2@10.9.9.9");
+    warned(here, redis_here, &[]);
+    warned("postgres://127.0.0.1:1/d?sslmode=prefer", redis_here, &[]);
+    warned(safe, redis_safe, &[]);
+    warned(safe, "redis://10.9.9.9", &["Redis is reached over a network without TLS", "without a password"]);
+    warned(here, "rediss://10.9.9.9", &["Redis is reached over a network without a password"]);
+    for (sslmode, words) in [
+        ("", "without TLS"),
+        ("?sslmode=disable", "without TLS"),
+        ("?sslmode=prefer", "anybody on it can turn off"),
+        ("?sslmode=allow", "anybody on it can turn off"),
+    ] {
+        warned(&format!("postgres://u:hunter2@10.9.9.9/d{sslmode}"), redis_safe, &[words]);
+    }
+    warned("postgres://u@db.example/d", redis_here, &["without TLS", "without a password"]);
+    let unreachable = Place::new().env("SYMBOLON_LISTEN", "0.0.0.0:8080");
+    let unreachable = unreachable.env("SYMBOLON_ISSUER", "https://auth.example");
+    let document = unreachable.cli(&["config", "check", "--json"]).success().json();
+    assert!(document["warnings"][0].as_str().unwrap().contains("every request that comes over a network"));
+}
+
 #[test]
 fn connect_tries_every_store_and_says_what_is_wrong() {
     let embedded = Place::new().cli(&["config", "check", "--connect"]).success().stdout;
@@ -199,7 +262,7 @@ fn connect_tries_every_store_and_says_what_is_wrong() {
     let deployment = Deployment::scaled(0);
     let living = deployment.cli(&["config", "check", "--connect", "--json"]).success().json();
     let stores: Vec<_> = living["stores"].as_array().unwrap().iter().map(|store| &store["ok"]).collect();
-    assert_eq!(stores, [true, true]);
+    assert_eq!((stores, &living["warnings"]), (vec![&true.into(); 2], &json!([])));
     deployment.redis().freeze();
     let frozen = deployment.cli(&["config", "check", "--connect"]).expect_status(1).stdout;
     assert!(frozen.contains("[+] database: ") && frozen.contains("[-] grant store: "), "{frozen}");

@@ -113,6 +113,28 @@ fn replicas_work_over_an_encrypted_postgresql_and_leave_nothing_in_the_clear() {
 }
 
 #[test]
+fn sslmode_prefer_is_tls_where_the_server_has_it_and_plain_where_it_has_not() {
+    let stores = Stores::start();
+    let database = stores.postgres.database();
+    let ca = stores.authority.file("authority.pem");
+    let plain = PostgresServer::shared().database();
+    let works = |environment: &Environment| {
+        cli::cli(environment, &["migrate"]).success();
+        cli::cli(environment, &["config", "check", "--connect"]).success();
+    };
+    for sslmode in ["?sslmode=allow", "?sslmode=prefer"] {
+        works(&stores.environment("localhost", database.name(), sslmode, Some(&ca)));
+        let mut without_tls = stores.environment("localhost", database.name(), "", Some(&ca));
+        without_tls.insert("SYMBOLON_DATABASE_URL".to_owned(), format!("{}{sslmode}", plain.url()));
+        works(&without_tls);
+    }
+    let environment = stores.environment("localhost", database.name(), "?sslmode=prefer", Some(&ca));
+    let _replica = Server::start(&ServerConfig::serve().envs(&environment));
+    let (encrypted, all) = stores.connections();
+    assert!(encrypted == all && all >= 2, "{encrypted} of {all}");
+}
+
+#[test]
 fn a_certificate_of_a_strange_authority_or_for_another_name_is_refused_and_so_is_plain_text() {
     let (stores, stranger) = (Stores::start(), Authority::new());
     let database = stores.postgres.database();
@@ -133,8 +155,9 @@ fn a_certificate_of_a_strange_authority_or_for_another_name_is_refused_and_so_is
         let said = refusal(&environment("localhost", plain, None));
         assert!(said.contains("pg_hba.conf") && said.contains("no encryption"), "{said}");
     }
-    let output = cli::cli(&environment("localhost", "?sslmode=prefer", Some(&ca)), &["migrate"]);
-    assert!(output.expect_status(2).stderr.contains("sslmode=require"));
+    // What anybody can turn off hides nothing from a strange authority either.
+    let said = refusal(&environment("localhost", "?sslmode=prefer", Some(&strange)));
+    assert!(said.contains("invalid peer certificate"), "{said}");
     let missing = stores.authority.file("missing.pem");
     let output = cli::cli(&environment("localhost", "?sslmode=require", Some(&missing)), &["migrate"]);
     assert!(!output.stderr.contains(&format!(":{PASSWORD}@")) && output.stderr.contains("missing.pem"));
