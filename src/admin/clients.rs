@@ -146,12 +146,14 @@ impl Admin {
         found.await.map_err(AdminError::from).map_err(not_found(which))
     }
 
-    /// All clients, by name.
+    /// So many clients by name, from the first after `after`.
     ///
     /// # Errors
     /// When SQL fails.
-    pub async fn clients(&self) -> Result<Vec<Client>, AdminError> {
-        Ok(self.database.read(|conn| Box::pin(clients::list(conn))).await?)
+    pub async fn clients(&self, after: String, limit: u32) -> Result<Vec<Client>, AdminError> {
+        let read =
+            self.database.read(move |conn| Box::pin(async move { clients::page(conn, &after, limit).await }));
+        Ok(read.await?)
     }
 
     /// Changes a client. Narrowing its scope narrows the tokens it holds.

@@ -114,8 +114,23 @@ impl Admin {
     ///
     /// # Errors
     /// When SQL fails.
-    pub async fn resource_servers(&self) -> Result<Vec<ResourceServer>, AdminError> {
+    pub async fn all_resource_servers(&self) -> Result<Vec<ResourceServer>, AdminError> {
         Ok(self.database.read(|conn| Box::pin(resource_servers::list(conn))).await?)
+    }
+
+    /// So many resource servers by name, from the first after `after`.
+    ///
+    /// # Errors
+    /// When SQL fails.
+    pub async fn resource_servers(
+        &self,
+        after: String,
+        limit: u32,
+    ) -> Result<Vec<ResourceServer>, AdminError> {
+        let read = self
+            .database
+            .read(move |conn| Box::pin(async move { resource_servers::page(conn, &after, limit).await }));
+        Ok(read.await?)
     }
 
     /// Changes a resource server. Tokens issued before are judged by what it owns now.

@@ -65,8 +65,18 @@ impl Admin {
     ///
     /// # Errors
     /// When SQL fails.
-    pub async fn roles(&self) -> Result<Vec<Role>, AdminError> {
+    pub async fn all_roles(&self) -> Result<Vec<Role>, AdminError> {
         Ok(self.database.read(|conn| Box::pin(roles::list(conn))).await?)
+    }
+
+    /// So many roles by name, from the first after `after`.
+    ///
+    /// # Errors
+    /// When SQL fails.
+    pub async fn roles(&self, after: String, limit: u32) -> Result<Vec<Role>, AdminError> {
+        let read =
+            self.database.read(move |conn| Box::pin(async move { roles::page(conn, &after, limit).await }));
+        Ok(read.await?)
     }
 
     /// Gives a role these permissions and no others, for everybody who has it.

@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod edits;
 mod finding;
+mod lists;
 mod people;
 mod reason;
 mod resource_servers;
@@ -20,7 +21,8 @@ pub use self::audit::{AuditCommand, ListAudit, VerifyAudit, WhichRows};
 pub use self::backup::{Recover, RestoreBackup, TakeBackup};
 pub use self::edits::{EditCommand, EditedTokens};
 pub use self::finding::{InspectToken, ListTokens, Moment};
-pub use self::people::{CreateUser, ListUsers, RoleCommand, SetPassword, UserCommand};
+pub use self::lists::ListPart;
+pub use self::people::{CreateUser, RoleCommand, SetPassword, UserCommand};
 pub use self::reason::ReasonFlag;
 pub use self::resource_servers::{CreateResourceServer, ResourceServerCommand, UpdateResourceServer};
 pub use self::revoking::{RevokeEverything, RevokeTokens};
@@ -95,8 +97,8 @@ pub enum Command {
 pub enum ClientCommand {
     /// Make a client; its secret is shown once
     Create(CreateClient),
-    /// List all clients
-    List,
+    /// List clients by name, a part at a time
+    List(ListPart),
     /// Show a client
     Show(Which),
     /// Change a client

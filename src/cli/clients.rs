@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::CliError;
 use super::arguments::{ClientCommand, CreateClient, OwnLifetime, UpdateClient, read_scope};
 use super::context::{Context, confirmations};
-use super::output::{Output, columns, table};
+use super::output::{Output, columns, say_what_follows, table};
 use crate::admin::AdminError;
 use crate::admin::clients::{ClientUpdate, NewClient};
 use crate::config::MAX_LIFETIME;
@@ -26,11 +26,13 @@ pub fn run(command: ClientCommand, context: &Context, output: &Output) -> Result
     let admin = &context.admin;
     match command {
         ClientCommand::Create(create) => return run_create(create, context, output),
-        ClientCommand::List => {
-            let clients = context.block_on(admin.clients())?;
+        ClientCommand::List(part) => {
+            let clients =
+                context.block_on(admin.clients(part.after.clone().unwrap_or_default(), part.limit))?;
             let rows: Vec<_> = clients.iter().map(row).collect();
             let documents: Vec<_> = clients.iter().map(document).collect();
             output.result(&columns(&["ID", "NAME", "STATE", "GRANTS", "SCOPE"], &rows), &json!(documents))?;
+            say_what_follows(&part, clients.iter().map(|client| client.name.as_str()), output);
         }
         ClientCommand::Show(which) => {
             let client = context.block_on(admin.client(&which.id))?;
@@ -124,7 +126,7 @@ fn run_create(create: CreateClient, context: &Context, output: &Output) -> Resul
 
 /// A scope that no resource server owns is of no use to anybody yet.
 fn warn_of_orphans(client: &Client, context: &Context, output: &Output) -> Result<(), CliError> {
-    let servers = context.block_on(context.admin.resource_servers())?;
+    let servers = context.block_on(context.admin.all_resource_servers())?;
     let owned = |word: &&str| servers.iter().any(|server| server.scope.contains(word));
     let orphans: Vec<&str> = client.scope.words().filter(|word| !owned(word)).collect();
     if !orphans.is_empty() {

@@ -5,6 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use serde_json::Value;
 
 use super::CliError;
+use super::arguments::ListPart;
 
 /// Where a command's words go.
 pub struct Output {
@@ -83,6 +84,18 @@ impl Output {
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).ok()?;
         Some(matches!(answer.trim(), "y" | "Y" | "yes"))
+    }
+}
+
+/// Tells people how to go on with a list, when its part is full. Programs count.
+pub fn say_what_follows<'n>(
+    part: &ListPart,
+    mut names: impl DoubleEndedIterator<Item = &'n str> + ExactSizeIterator,
+    output: &Output,
+) {
+    let is_full = names.len() >= usize::try_from(part.limit).unwrap_or(usize::MAX);
+    if let Some(last) = names.next_back().filter(|_| is_full) {
+        output.progress(&format!("note: there may be more: --after {last:?}"));
     }
 }
 

@@ -9,7 +9,7 @@ use super::CliError;
 use super::arguments::{CreateResourceServer, ResourceServerCommand, UpdateResourceServer};
 use super::clients::old_secret;
 use super::context::{Context, confirmations};
-use super::output::{Output, columns, table};
+use super::output::{Output, columns, say_what_follows, table};
 use crate::admin::AdminError;
 use crate::admin::resource_servers::{NewResourceServer, ResourceServerUpdate};
 use crate::directory::{ResourceServer, ScopeDescriptions};
@@ -21,14 +21,16 @@ pub fn run(command: ResourceServerCommand, context: &Context, output: &Output) -
     let admin = &context.admin;
     match command {
         ResourceServerCommand::Create(create) => return run_create(create, context, output),
-        ResourceServerCommand::List => {
-            let servers = context.block_on(admin.resource_servers())?;
+        ResourceServerCommand::List(part) => {
+            let after = part.after.clone().unwrap_or_default();
+            let servers = context.block_on(admin.resource_servers(after, part.limit))?;
             let rows: Vec<_> = servers.iter().map(row).collect();
             let documents: Vec<_> = servers.iter().map(document).collect();
             output.result(
                 &columns(&["ID", "NAME", "STATE", "IDENTIFIER", "SCOPE"], &rows),
                 &json!(documents),
             )?;
+            say_what_follows(&part, servers.iter().map(|server| server.name.as_str()), output);
         }
         ResourceServerCommand::Show(which) => {
             let server = context.block_on(admin.resource_server(&which.id))?;

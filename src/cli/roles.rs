@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::CliError;
 use super::arguments::RoleCommand;
 use super::context::{Context, confirmations};
-use super::output::{Output, columns, table};
+use super::output::{Output, columns, say_what_follows, table};
 use crate::directory::Role;
 use crate::domain::calendar::rfc3339;
 use crate::domain::identifier::RoleName;
@@ -24,12 +24,14 @@ pub fn run(command: RoleCommand, context: &Context, output: &Output) -> Result<E
             let known = confirmations(&context.settle(recorded, output)?);
             output.result(&format!("{}\ncreated: {known}", describe(&role)), &document(&role))?;
         }
-        RoleCommand::List => {
-            let roles = context.block_on(admin.roles())?;
+        RoleCommand::List(part) => {
+            let after = part.after.clone().unwrap_or_default();
+            let roles = context.block_on(admin.roles(after, part.limit))?;
             let row = |role: &Role| vec![role.name.to_string(), role.permissions.to_string()];
             let rows: Vec<_> = roles.iter().map(row).collect();
             let documents: Vec<_> = roles.iter().map(document).collect();
             output.result(&columns(&["NAME", "PERMISSIONS"], &rows), &json!(documents))?;
+            say_what_follows(&part, roles.iter().map(|role| role.name.as_str()), output);
         }
         RoleCommand::Show(which) => {
             let role = context.block_on(admin.role(&which.name))?;

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::CliError;
-use super::arguments::{CreateUser, ListUsers, SetPassword, UserCommand};
+use super::arguments::{CreateUser, ListPart, SetPassword, UserCommand};
 use super::context::{Context, confirmations};
-use super::output::{Output, columns, table};
+use super::output::{Output, columns, say_what_follows, table};
 use super::roles::read_permission;
 use crate::admin::AdminError;
 use crate::admin::users::{Entitle, NewUser, UserOverview};
@@ -82,7 +82,7 @@ fn say(
 
 /// A permission that was taken back may still come with a role.
 fn through_roles(user: &UserOverview, permission: &Scope, context: &Context) -> Result<String, CliError> {
-    let roles = context.block_on(context.admin.roles())?;
+    let roles = context.block_on(context.admin.all_roles())?;
     let grants = roles.iter().filter(|role| {
         user.entitlements.roles.contains(&role.name) && role.permissions.intersects(permission)
     });
@@ -134,17 +134,13 @@ fn run_set_password(set: &SetPassword, context: &Context, output: &Output) -> Re
     Ok(ExitCode::SUCCESS)
 }
 
-fn run_list(list: &ListUsers, context: &Context, output: &Output) -> Result<ExitCode, CliError> {
+fn run_list(list: &ListPart, context: &Context, output: &Output) -> Result<ExitCode, CliError> {
     let after = list.after.as_deref().map(read_name).transpose()?;
     let users = context.block_on(context.admin.users(after, list.limit))?;
     let rows: Vec<_> = users.iter().map(row).collect();
     let documents: Vec<_> = users.iter().map(document).collect();
     output.result(&columns(&["ID", "NAME", "STATE", "ROLES"], &rows), &json!(documents))?;
-    if let Some(last) = users.last()
-        && users.len() >= usize::try_from(list.limit).unwrap_or(usize::MAX)
-    {
-        output.progress(&format!("note: there may be more: --after {:?}", last.user.name.as_str()));
-    }
+    say_what_follows(list, users.iter().map(|user| user.user.name.as_str()), output);
     Ok(ExitCode::SUCCESS)
 }
 

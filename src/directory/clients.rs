@@ -189,6 +189,16 @@ pub async fn list(conn: &mut Connection) -> Result<Vec<Client>, SqlError> {
     read(on!(conn, c => query.load::<Row>(c).await)?)
 }
 
+/// So many clients in the order of their names, from the first whose name comes after `after`.
+///
+/// # Errors
+/// When SQL fails.
+pub async fn page(conn: &mut Connection, after: &str, limit: u32) -> Result<Vec<Client>, SqlError> {
+    let following = clients::table.filter(clients::name.gt(after));
+    let query = following.order(clients::name).limit(i64::from(limit));
+    read(on!(conn, c => query.load::<Row>(c).await)?)
+}
+
 /// Those of `ids` that exist.
 ///
 /// # Errors

@@ -120,6 +120,16 @@ pub async fn list(conn: &mut Connection) -> Result<Vec<ResourceServer>, SqlError
     read(on!(conn, c => query.load::<Row>(c).await)?)
 }
 
+/// So many resource servers in the order of their names, from the first whose name comes after `after`.
+///
+/// # Errors
+/// When SQL fails.
+pub async fn page(conn: &mut Connection, after: &str, limit: u32) -> Result<Vec<ResourceServer>, SqlError> {
+    let following = resource_servers::table.filter(resource_servers::name.gt(after));
+    let query = following.order(resource_servers::name).limit(i64::from(limit));
+    read(on!(conn, c => query.load::<Row>(c).await)?)
+}
+
 /// The resource server with this id or, where no id fits, this name or identifier.
 ///
 /// # Errors

@@ -29,6 +29,24 @@ pub async fn list(conn: &mut Connection) -> Result<Vec<Role>, SqlError> {
     let query = roles::table.order(roles::name);
     let rows = on!(conn, c => query.load::<(String, i64)>(c).await)?;
     let granted = on!(conn, c => role_permissions::table.load::<(String, String)>(c).await)?;
+    with_permissions(rows, granted)
+}
+
+/// So many roles in the order of their names, from the first whose name comes after `after`.
+///
+/// # Errors
+/// When SQL fails.
+pub async fn page(conn: &mut Connection, after: &str, limit: u32) -> Result<Vec<Role>, SqlError> {
+    let query = roles::table.filter(roles::name.gt(after)).order(roles::name).limit(i64::from(limit));
+    let rows = on!(conn, c => query.load::<(String, i64)>(c).await)?;
+    let Some((last, _)) = rows.last() else { return Ok(Vec::new()) };
+    let of_them = role_permissions::role.gt(after).and(role_permissions::role.le(last));
+    let query = role_permissions::table.filter(of_them);
+    let granted = on!(conn, c => query.load::<(String, String)>(c).await)?;
+    with_permissions(rows, granted)
+}
+
+fn with_permissions(rows: Vec<(String, i64)>, granted: Vec<(String, String)>) -> Result<Vec<Role>, SqlError> {
     let mut permissions: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (role, permission) in granted {
         permissions.entry(role).or_default().push(permission);

@@ -19,6 +19,7 @@ mod finding;
 mod healthcheck;
 mod help;
 mod leak_response;
+mod lists;
 mod live_users;
 mod login_sessions;
 mod logs;

@@ -26,6 +26,7 @@ cases!(Kind: postgres = Postgres, sqlite = Sqlite => {
     an_update_changes_one_row_and_only_one_that_is_there,
     a_deletion_can_be_repeated_and_frees_the_name,
     thousands_of_clients_are_found_in_one_go,
+    lists_come_in_pages_that_leave_none_out,
     what_was_never_a_name_is_not_found,
 });
 
@@ -320,5 +321,40 @@ async fn what_was_never_a_name_is_not_found(kind: Kind) {
     for which in ["", " ", "%", "app' OR '1'='1", "\u{feff}app"] {
         assert_eq!(client(&sql, which).await, Err(SqlError::NotFound), "{which:?}");
         assert_eq!(server(&sql, which).await, Err(SqlError::NotFound), "{which:?}");
+    }
+}
+
+/// Each database has its own order of names: a page begins where the one before it ended, in that order.
+async fn lists_come_in_pages_that_leave_none_out(kind: Kind) {
+    let sql = Sql::fresh(kind).await;
+    for name in ["b", "A", "a.b", "a-b", "a_b", "ab", "Z", "\u{e9}mile", "\u{3b1}", "a b", "_", "~", "%"] {
+        let number = name.bytes().fold(0u64, |sum, byte| sum * 256 + u64::from(byte));
+        put_client(&sql, &bare_client(&format!("c{number}"), name)).await.unwrap();
+        let identifier = format!("urn:example:{number}");
+        put_server(&sql, &bare_server(&format!("rs_{number}"), name, &identifier)).await.unwrap();
+    }
+    let (all_clients, all_servers) =
+        (unit!(sql, clients::list()).unwrap(), unit!(sql, resource_servers::list()).unwrap());
+    for limit in [1, 5, 13, 1000] {
+        let (mut found, mut after) = (Vec::new(), String::new());
+        loop {
+            let from = after.clone();
+            let page = unit!(sql, clients::page(&from, limit)).unwrap();
+            let Some(last) = page.last() else { break };
+            after.clone_from(&last.name);
+            assert!(page.len() <= usize::try_from(limit).unwrap());
+            found.extend(page);
+        }
+        assert_eq!(found, all_clients, "{limit} at a time");
+        let (mut found, mut after) = (Vec::new(), String::new());
+        loop {
+            let from = after.clone();
+            let page = unit!(sql, resource_servers::page(&from, limit)).unwrap();
+            let Some(last) = page.last() else { break };
+            after.clone_from(&last.name);
+            assert!(page.len() <= usize::try_from(limit).unwrap());
+            found.extend(page);
+        }
+        assert_eq!(found, all_servers, "{limit} at a time");
     }
 }

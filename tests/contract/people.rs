@@ -168,9 +168,14 @@ async fn users_roles_and_permissions_meet_many_to_many(kind: Kind) {
 
     admin.update_role("editor", scope("notes:read other")).await.unwrap();
     assert_eq!(admin.role("editor").await.unwrap().permissions, scope("notes:read other"));
-    let listed = admin.roles().await.unwrap();
+    let listed = admin.all_roles().await.unwrap();
     let listed: Vec<_> = listed.iter().map(|role| (role.name.as_str(), role.permissions.as_str())).collect();
     assert_eq!(listed, [("Night shift", ""), ("editor", "notes:read other")]);
+    let (first, rest) =
+        (admin.roles(String::new(), 1).await.unwrap(), |after: &str| admin.roles(after.into(), 9));
+    assert_eq!(first.iter().map(|role| role.name.as_str()).collect::<Vec<_>>(), ["Night shift"]);
+    assert_eq!(rest("Night shift").await.unwrap(), [admin.role("editor").await.unwrap()]);
+    assert!(rest("editor").await.unwrap().is_empty());
 }
 
 async fn what_is_given_twice_or_was_never_there_changes_nothing(kind: Kind) {
@@ -220,7 +225,7 @@ async fn a_deleted_role_is_nobodys_and_a_deleted_user_leaves_nothing(kind: Kind)
         let query: &'static str = format!("cast(count(*) AS text) FROM {table}").leak();
         assert_eq!(sql.ask(query, query).await.as_deref(), Some("0"), "{table}");
     }
-    assert_eq!(admin.roles().await.unwrap().len(), 2);
+    assert_eq!(admin.all_roles().await.unwrap().len(), 2);
 }
 
 /// The changes above `number`, as they follow each other.

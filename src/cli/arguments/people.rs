@@ -2,8 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-/// How many users one list holds at most.
-const LONGEST_LIST: i64 = 1000;
+use super::ListPart;
 
 #[derive(Subcommand)]
 pub enum UserCommand {
@@ -14,7 +13,7 @@ pub enum UserCommand {
     /// Show a user
     Show(WhichUser),
     /// List users by name, a part at a time
-    List(ListUsers),
+    List(ListPart),
     /// Disable a user and revoke everything given for them
     Disable(WhichUser),
     /// Enable a user; what was given before stays revoked
@@ -65,17 +64,6 @@ pub struct SetPassword {
 }
 
 #[derive(Args)]
-pub struct ListUsers {
-    /// How many to show, 1000 or fewer
-    #[arg(long, value_name = "COUNT", default_value_t = 100,
-          value_parser = clap::value_parser!(u32).range(1..=LONGEST_LIST))]
-    pub limit: u32,
-    /// Begin after this name: the last one of the part before
-    #[arg(long, value_name = "NAME")]
-    pub after: Option<String>,
-}
-
-#[derive(Args)]
 pub struct UserAndRole {
     #[command(flatten)]
     pub which: WhichUser,
@@ -95,8 +83,8 @@ pub struct UserAndPermission {
 pub enum RoleCommand {
     /// Make a role
     Create(CreateRole),
-    /// List all roles
-    List,
+    /// List roles by name, a part at a time
+    List(ListPart),
     /// Show a role
     Show(WhichRole),
     /// Give a role other permissions, for everybody who has it

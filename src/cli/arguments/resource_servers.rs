@@ -2,14 +2,14 @@
 
 use clap::{Args, Subcommand};
 
-use super::{RotateSecret, Which};
+use super::{ListPart, RotateSecret, Which};
 
 #[derive(Subcommand)]
 pub enum ResourceServerCommand {
     /// Make a resource server; its secret is shown once
     Create(CreateResourceServer),
-    /// List all resource servers
-    List,
+    /// List resource servers by name, a part at a time
+    List(ListPart),
     /// Show a resource server
     Show(Which),
     /// Change a resource server
