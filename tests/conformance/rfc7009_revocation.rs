@@ -5,6 +5,7 @@ use symbolon::domain::token::TokenKind;
 use crate::expect::{exact_headers, inactive, refused, stranger};
 use crate::forge;
 use crate::support::actors::Token;
+use crate::support::browser::{App, Browser, Tokens};
 use crate::support::deployment::Deployment;
 use crate::support::http::{Request, Response};
 use crate::world::{World, embedded, scaled};
@@ -62,6 +63,55 @@ fn v1_a_revoked_token_stays_dead_after_a_restart() {
     inactive(notes.introspect_str(server, revoked.as_str()));
     assert!(notes.introspect(server, &kept).active());
     done(app.revoke_request(server, revoked.as_str()).send());
+}
+
+/// A user's grant of which two access tokens live, and the app that has it.
+fn grant(world: &World, name: &str) -> (App, Tokens, Tokens) {
+    let (user, app) = (world.deployment.user(name), world.deployment.app(name, "notes:read", &[]));
+    let ask = app.ask();
+    let answer = Browser::new().allow(world.server(), &user, &ask);
+    let first = app.redeem(world.server(), &ask, &answer);
+    let second = app.refresh(world.server(), &first.refresh);
+    for token in [&first.access, &second.access] {
+        lives(world, token);
+    }
+    (app, first, second)
+}
+
+/// Nothing of a grant is good any more, on any replica.
+#[track_caller]
+fn has_ended(world: &World, (app, first, second): &(App, Tokens, Tokens)) {
+    for token in [&first.access, &second.access] {
+        is_dead(world, token);
+    }
+    for replica in world.deployment.replicas() {
+        refused(&app.refreshing(replica, &second.refresh, &[]).send(), 400, "invalid_grant");
+    }
+}
+
+/// RFC 7009 §2.1: "the authorization server SHOULD also invalidate all access tokens based on the same authorization
+/// grant".
+#[test]
+fn v5_revoking_a_refresh_token_ends_every_access_token_of_its_grant() {
+    for world in [embedded(), scaled()] {
+        let ended = grant(world, "v5");
+        let bystander = world.app.mint(world.server());
+        let (app, _, last) = &ended;
+        done(app.client.revoke_request(world.server(), last.refresh.as_str()).send());
+        has_ended(world, &ended);
+        lives(world, &bystander);
+    }
+}
+
+/// Else the refresh token would get another one at once (D6).
+#[test]
+fn v6_revoking_an_access_token_ends_its_grant() {
+    for world in [embedded(), scaled()] {
+        let ended = grant(world, "v6");
+        let (app, first, _) = &ended;
+        done(app.client.revoke_request(world.server(), first.access.as_str()).send());
+        has_ended(world, &ended);
+    }
 }
 
 #[test]

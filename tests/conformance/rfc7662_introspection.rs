@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::expect::{inactive, json_200, refused, stranger};
+use crate::support::browser::Browser;
 use crate::support::http::{Request, Response};
 use crate::world::{APP_SCOPE, MAIL, NOTES, World, embedded, scaled};
 
@@ -255,6 +256,20 @@ fn i13_no_answer_may_be_kept() {
                 .all(|name| answer.header(name).is_none())
         );
     }
+}
+
+#[test]
+fn i9_a_resource_server_is_told_nothing_of_a_refresh_token() {
+    let world = scaled();
+    let (user, app) = (world.deployment.user("i9"), world.deployment.app("i9", "notes:read", &[]));
+    let request = app.ask();
+    let answer = Browser::new().allow(world.server(), &user, &request);
+    let tokens = app.redeem(world.server(), &request, &answer);
+    assert!(world.notes.introspect(world.server(), &tokens.access).active());
+    for hint in ["", "&token_type_hint=refresh_token", "&token_type_hint=access_token"] {
+        inactive(ask(world, &format!("token={}{hint}", tokens.refresh.as_str())));
+    }
+    app.refresh(world.server(), &tokens.refresh);
 }
 
 #[test]
