@@ -12,7 +12,7 @@ use super::sequence::Sequence;
 use super::snapshot::Snapshot;
 use super::store::FeedError;
 use super::witness::WitnessMover;
-use crate::domain::clock::Clock;
+use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::position::ChangeNumber;
 use crate::domain::store::RECORD_VERSION;
 
@@ -71,9 +71,21 @@ impl<V: Clone + Send + Sync + 'static> ChangeFeed<V> {
     /// When that snapshot's own lease has run out, or the wall clock was set back to before what it
     /// has forgotten: the answer is 503.
     pub fn with_current<T>(&self, judge: impl FnOnce(&Arc<Snapshot<V>>) -> T) -> Result<T, NoLease> {
+        self.with_current_at(|snapshot, _| judge(snapshot))
+    }
+
+    /// The same, by the wall clock as it was read for that.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn with_current_at<T>(
+        &self,
+        judge: impl FnOnce(&Arc<Snapshot<V>>, Timestamp) -> T,
+    ) -> Result<T, NoLease> {
         self.published.look(|newest| {
             let snapshot = newest.ok_or(NoLease)?;
-            if snapshot.holds_at(self.clock.as_ref()) { Ok(judge(snapshot)) } else { Err(NoLease) }
+            let (boot, now) = (self.clock.boot(), self.clock.now());
+            if snapshot.holds_at(boot, now) { Ok(judge(snapshot, now)) } else { Err(NoLease) }
         })
     }
 

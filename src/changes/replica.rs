@@ -149,7 +149,7 @@ impl<V: Clone + Send + Sync + 'static> Replica<V> {
         let t0 = self.parts.clock.boot();
         let Some(from) = self.parts.published.newest() else { return Ok(false) };
         let (deadline, publisher) = (from.deadline, self.publisher(from.position));
-        if !from.remembers_enough(self.parts.clock.as_ref()) {
+        if !from.remembers_enough(self.parts.clock.now()) {
             log::warn!("the wall clock was set back; remembering again what had seemed to be over");
             self.load(deadline).await?;
             return Ok(false);

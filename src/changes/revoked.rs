@@ -182,6 +182,9 @@ impl RevokedGrants {
 
     /// The number of the change that revoked this grant.
     pub fn number(&self, grant: &GrantId) -> Option<ChangeNumber> {
+        if self.len == 0 {
+            return None;
+        }
         let branch = self.branches.get(branch_of(grant))?;
         branch.get(&rest(grant)).map(Revocation::number)
     }

@@ -7,7 +7,7 @@ use super::change::{Change, FOREVER, KillScope, RecordedChange};
 use super::restricted::RestrictedGrants;
 use super::revoked::RevokedGrants;
 use crate::domain::bonds::Bonds;
-use crate::domain::clock::{BootTime, Clock, Timestamp};
+use crate::domain::clock::{BootTime, Timestamp};
 use crate::domain::identifier::{ClientId, GrantId, UserId};
 use crate::domain::position::{ChangeNumber, Position};
 use crate::domain::token_key::{KeyFingerprint, TokenKeys};
@@ -164,14 +164,14 @@ impl std::error::Error for CannotApply {}
 
 impl<V> Snapshot<V> {
     /// Whether this state may be acted on: its lease runs, and whatever was forgotten is over.
-    pub fn holds_at(&self, clock: &dyn Clock) -> bool {
-        clock.boot() < self.deadline && self.remembers_enough(clock)
+    pub fn holds_at(&self, boot: BootTime, now: Timestamp) -> bool {
+        boot < self.deadline && self.remembers_enough(now)
     }
 
     /// Whether by this clock everything has ended that was forgotten because it had: not so when the
     /// clock was set back since.
-    pub(super) fn remembers_enough(&self, clock: &dyn Clock) -> bool {
-        clock.now() >= self.forgotten_before
+    pub(super) fn remembers_enough(&self, now: Timestamp) -> bool {
+        now >= self.forgotten_before
     }
 
     /// Forgets what ended before `ended`, and of the revocations those up to `floor` too.

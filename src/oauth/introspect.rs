@@ -108,8 +108,10 @@ impl AuthorizationServer {
     ) -> Result<Introspection, OAuthError> {
         // RFC 7662 §2.1: "the authorization server MUST … require some form of authorization": who
         // does not prove who they are has nothing looked up.
-        let now = self.feed.clock().now();
-        self.feed.with_current(|known| credentials.resource_server(&known.view, now).map(drop))??;
+        let checked = self
+            .feed
+            .with_current_at(|known, now| credentials.resource_server(&known.view, now).map(|_| now));
+        let began = checked??;
         let Some(token) = self.recognise(token) else { return Ok(Introspection::Inactive) };
         if token.kind() != TokenKind::Access {
             return Ok(Introspection::Inactive);
@@ -121,7 +123,7 @@ impl AuthorizationServer {
         for _ in 0..ATTEMPTS {
             if let Some(answer) = self.judge_now(credentials, &token, &record)? {
                 if answer.is_active() {
-                    self.sightings.note(token.grant_id(), &credentials.id, now, record.expires_at);
+                    self.sightings.note(token.grant_id(), &credentials.id, began, record.expires_at);
                 }
                 return Ok(answer);
             }
@@ -132,7 +134,7 @@ impl AuthorizationServer {
         Err(OAuthError::unavailable(TRY_AGAIN, "the user keeps changing"))
     }
 
-    /// Judges a token by one snapshot and then the clock, the caller too, and by nothing else: to be
+    /// Judges a token by one snapshot and the clock as it was read after it, the caller too, and by nothing else: to be
     /// called after the last await. `None` when its user has to be read first.
     fn judge_now(
         &self,
@@ -140,8 +142,7 @@ impl AuthorizationServer {
         token: &TokenString,
         record: &GrantRecord,
     ) -> Result<Option<Introspection>, OAuthError> {
-        self.feed.with_current(|known| {
-            let now = self.feed.clock().now();
+        self.feed.with_current_at(|known, now| {
             let caller = credentials.resource_server(&known.view, now)?;
             let Some(access_token) = usable(record, token, now, caller) else {
                 return Ok(Some(Introspection::Inactive));

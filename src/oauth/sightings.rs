@@ -38,6 +38,8 @@ pub struct Table {
     seen: HashMap<GrantId, Seen, BuildHasherDefault<OwnHash>>,
     /// The ids of resource servers: few, and each is kept once.
     servers: HashMap<Box<str>, u32>,
+    /// The last of them: mostly the next is the same.
+    last: Option<(Box<str>, u32)>,
 }
 
 /// Grant ids are random, and only those of our own tokens come here: they are their own hash.
@@ -84,7 +86,7 @@ impl Sightings {
         // Made before the worker has to do without, with room for as many again.
         let fresh = Table {
             seen: HashMap::with_capacity_and_hasher(room, BuildHasherDefault::default()),
-            servers: HashMap::new(),
+            ..Table::default()
         };
         let taken = std::mem::replace(&mut *self.lock(), fresh);
         (taken, self.left_out.swap(0, Ordering::Relaxed))
@@ -97,11 +99,14 @@ impl Sightings {
 
 impl Table {
     fn number_of(&mut self, server: &str) -> u32 {
-        if let Some(number) = self.servers.get(server) {
+        if let Some((last, number)) = &self.last
+            && **last == *server
+        {
             return *number;
         }
-        let number = u32::try_from(self.servers.len()).unwrap_or(u32::MAX);
-        self.servers.insert(server.into(), number);
+        let next = u32::try_from(self.servers.len()).unwrap_or(u32::MAX);
+        let number = *self.servers.entry(server.into()).or_insert(next);
+        self.last = Some((server.into(), number));
         number
     }
 

@@ -34,8 +34,8 @@ impl ReplicaHealth {
     }
 
     fn lease(&self) -> Option<String> {
-        let newest = self.published.newest();
-        if newest.is_some_and(|newest| newest.holds_at(self.stores.clock.as_ref())) {
+        let (newest, clock) = (self.published.newest(), &self.stores.clock);
+        if newest.is_some_and(|newest| newest.holds_at(clock.boot(), clock.now())) {
             return None;
         }
         let status = self.status.borrow();

@@ -184,7 +184,7 @@ async fn whose_clock_is_set_back_acts_on_nothing_until_what_seemed_to_be_over_is
     let known = || {
         let known = published.newest().unwrap();
         let over = !known.is_live(&new_id(), &Bonds::of_session(session, &user), ChangeNumber::new(9));
-        (known.holds_at(sql.clock.as_ref()), known.restricted.of(&frozen).is_some(), over)
+        (known.holds_at(sql.clock.boot(), sql.clock.now()), known.restricted.of(&frozen).is_some(), over)
     };
     assert_eq!(known(), (true, true, true));
     sql.clock.set_by(AHEAD);
@@ -220,7 +220,7 @@ fn a_replica_whose_clock_is_ahead_forgets_by_the_clock_of_sql() {
         replica.prune().await.unwrap();
         sql.clock.set_by(-2 * 86_400);
         let known = published.newest().unwrap();
-        assert!(known.holds_at(sql.clock.as_ref()), "nothing was forgotten too early");
+        assert!(known.holds_at(sql.clock.boot(), sql.clock.now()), "nothing was forgotten too early");
         assert_eq!([ended, frozen].map(|grant| known.restricted.of(&grant).is_some()), [false, true]);
     });
 }
