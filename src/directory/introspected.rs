@@ -42,16 +42,18 @@ pub async fn note(conn: &mut Connection, mut sightings: Vec<Sighting>) -> Result
     sightings.sort_unstable();
     match conn {
         Connection::Sqlite(c) => {
-            for sighting in sightings {
-                let insert = "INSERT INTO introspected (grant_id, resource_server_id, at, ends_at) VALUES (?, ?, ?, ?)";
-                diesel::sql_query(format!("{insert}{NEWEST}"))
-                    .bind::<Text, _>(sighting.grant.to_string())
-                    .bind::<Text, _>(sighting.server)
-                    .bind::<BigInt, _>(sighting.at.unix_seconds())
-                    .bind::<BigInt, _>(sighting.ends_at.unix_seconds())
-                    .execute(c)
-                    .await?;
-            }
+            // One statement for all. Without WHERE, what follows could be read as a join.
+            let insert = "INSERT INTO introspected (grant_id, resource_server_id, at, ends_at) \
+                          SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each(?) WHERE true";
+            let row = |sighting: &Sighting| {
+                let (at, ends_at) = (sighting.at.unix_seconds(), sighting.ends_at.unix_seconds());
+                serde_json::json!([sighting.grant.to_string(), sighting.server, at, ends_at])
+            };
+            let rows: Vec<_> = sightings.iter().map(row).collect();
+            diesel::sql_query(format!("{insert}{NEWEST}"))
+                .bind::<Text, _>(serde_json::Value::from(rows).to_string())
+                .execute(c)
+                .await?;
         }
         Connection::Postgres(c) => {
             let insert = "INSERT INTO introspected (grant_id, resource_server_id, at, ends_at) \

@@ -1,6 +1,6 @@
 //! Where tokens were last seen: which resource server was told "active" about a grant, and when.
 //!
-//! Each worker notes it in a table of its own; every few seconds all tables are emptied and written to SQL together.
+//! Each worker notes it in a table of its own; every few seconds all tables are emptied, and written to SQL together.
 //! It is a help for admins and proves nothing: what does not fit, or comes just when the table is being taken, is left
 //! out and counted.
 
@@ -12,8 +12,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use crate::domain::clock::Timestamp;
 use crate::domain::identifier::GrantId;
 
-/// How many grants one table holds, some 2 MB.
-pub const MOST_SIGHTINGS: usize = 50_000;
+/// How many grants one table holds, some 500 kB.
+const MOST_SIGHTINGS: usize = 10_000;
 
 /// One worker's table.
 #[derive(Debug, Default)]

@@ -1,6 +1,6 @@
 //! Writes down, every few seconds and for all workers together, where tokens were last introspected.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -9,13 +9,18 @@ use super::stores::Stores;
 use crate::directory::introspected::{self, Sighting};
 use crate::domain::clock::Clock;
 use crate::domain::identifier::GrantId;
-use crate::oauth::sightings::{MOST_SIGHTINGS, Sightings};
+use crate::oauth::sightings::Sightings;
 use crate::sql::{Database, SqlError};
 use crate::telemetry::{IntCounter, Metrics};
 
 const WRITE_EVERY: Duration = Duration::from_secs(10);
 /// How many rows are written in one transaction: others have to wait for it.
 const BATCH: usize = 500;
+/// How many are written at a time: however many tokens there are, writing where they were seen takes little from
+/// answering.
+const PER_ROUND: usize = 5_000;
+/// How many may wait to be written.
+const MOST_WAITING: usize = 50_000;
 /// Once in so many times rows are deleted of which nobody will ask any more.
 const PURGE_EVERY: u32 = 60;
 /// For how long after a grant's end somebody might.
@@ -40,12 +45,11 @@ pub fn start(all: AllSightings, stores: &Stores, metrics: &Metrics, watch: &Task
 
 /// Writes until it is stopped. What SQL does not take is forgotten and counted: nothing rests on it.
 async fn keep(all: AllSightings, database: Database, clock: Arc<dyn Clock>, left_out: IntCounter) {
-    let mut failing = false;
+    let (mut backlog, mut failing) = (Backlog::default(), false);
     for round in 1_u32.. {
         tokio::time::sleep(WRITE_EVERY).await;
-        let (sightings, missed) = take(&all);
-        left_out.inc_by(missed);
-        for batch in sightings.chunks(BATCH) {
+        left_out.inc_by(backlog.add(&all));
+        for batch in backlog.next(PER_ROUND).chunks(BATCH) {
             if let Err(error) = write(&database, batch.to_vec()).await {
                 log::debug!("where tokens were introspected is not written down: {error}");
                 left_out.inc_by(batch.len() as u64);
@@ -58,31 +62,56 @@ async fn keep(all: AllSightings, database: Database, clock: Arc<dyn Clock>, left
     }
 }
 
-/// What all workers noted, each grant once, and how much was left out.
-fn take(all: &AllSightings) -> (Vec<Sighting>, u64) {
-    let tables: Vec<_> = {
-        let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|sightings| sightings.strong_count() > 0);
-        all.iter().filter_map(Weak::upgrade).collect()
-    };
-    let mut left_out = 0;
-    let mut newest: HashMap<GrantId, Sighting> = HashMap::new();
-    for table in tables {
-        let (table, missed) = table.take();
-        left_out += missed;
-        for (grant, server, seen) in table.rows() {
-            let (at, ends_at) = (seen.at, seen.ends_at);
-            if newest.get(&grant).is_some_and(|newer| newer.at >= at) {
-                continue;
+/// What is to be written, each grant once, in the order in which they were first seen: whoever is seen all the time
+/// has a turn too.
+#[derive(Default)]
+struct Backlog {
+    order: VecDeque<GrantId>,
+    newest: HashMap<GrantId, Sighting>,
+}
+
+impl Backlog {
+    /// Adds what all workers noted; returns how much was left out.
+    fn add(&mut self, all: &AllSightings) -> u64 {
+        let tables: Vec<_> = {
+            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+            all.retain(|sightings| sightings.strong_count() > 0);
+            all.iter().filter_map(Weak::upgrade).collect()
+        };
+        let mut left_out = 0;
+        for table in tables {
+            let (table, missed) = table.take();
+            left_out += missed;
+            for (grant, server, seen) in table.rows() {
+                let (at, ends_at) = (seen.at, seen.ends_at);
+                let sighting = Sighting { grant, server: server.to_owned(), at, ends_at };
+                left_out += u64::from(!self.note(sighting));
             }
-            if newest.len() >= MOST_SIGHTINGS && !newest.contains_key(&grant) {
-                left_out += 1;
-                continue;
-            }
-            newest.insert(grant, Sighting { grant, server: server.to_owned(), at, ends_at });
         }
+        left_out
     }
-    (newest.into_values().collect(), left_out)
+
+    /// Whether there was room for it, or something newer.
+    fn note(&mut self, sighting: Sighting) -> bool {
+        if let Some(newest) = self.newest.get_mut(&sighting.grant) {
+            if newest.at < sighting.at {
+                *newest = sighting;
+            }
+            return true;
+        }
+        if self.newest.len() >= MOST_WAITING {
+            return false;
+        }
+        self.order.push_back(sighting.grant);
+        self.newest.insert(sighting.grant, sighting);
+        true
+    }
+
+    /// The next of them, at most so many.
+    fn next(&mut self, most: usize) -> Vec<Sighting> {
+        let due = self.order.drain(..most.min(self.order.len()));
+        due.filter_map(|grant| self.newest.remove(&grant)).collect()
+    }
 }
 
 async fn write(database: &Database, batch: Vec<Sighting>) -> Result<(), SqlError> {
@@ -98,5 +127,42 @@ async fn tidy(database: &Database, clock: &dyn Clock, failing: &mut bool) {
             log::warn!("where tokens were introspected is not tidied: {error}");
         }
         Err(error) => log::debug!("where tokens were introspected is not tidied: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::clock::Timestamp;
+
+    fn sighting(number: usize, at: i64) -> Sighting {
+        let mut bytes = [0; GrantId::BYTES];
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
+        let at = Timestamp::from_unix_seconds(at);
+        Sighting { grant: GrantId::from_bytes(bytes), server: "rs_one".to_owned(), at, ends_at: at }
+    }
+
+    #[test]
+    fn each_is_written_once_with_what_was_seen_last_in_the_order_of_the_first_time() {
+        let mut backlog = Backlog::default();
+        for (number, at) in [(1, 10), (2, 10), (3, 10), (1, 12), (2, 9)] {
+            assert!(backlog.note(sighting(number, at)));
+        }
+        assert_eq!(backlog.next(2), [sighting(1, 12), sighting(2, 10)]);
+        // Seen again, it stands behind whoever waits.
+        assert!(backlog.note(sighting(1, 20)));
+        assert_eq!(backlog.next(9), [sighting(3, 10), sighting(1, 20)]);
+        assert_eq!(backlog.next(9), []);
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_whoever_waits_is_kept_up_to_date() {
+        let mut backlog = Backlog::default();
+        assert!((0..MOST_WAITING).all(|number| backlog.note(sighting(number, 10))));
+        assert!(!backlog.note(sighting(MOST_WAITING, 10)), "there is no room");
+        assert!(backlog.note(sighting(0, 20)));
+        let written = backlog.next(PER_ROUND);
+        assert_eq!((written.len(), &written[0]), (PER_ROUND, &sighting(0, 20)));
+        assert!(backlog.note(sighting(MOST_WAITING, 10)));
     }
 }
