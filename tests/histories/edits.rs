@@ -82,6 +82,8 @@ fn verdicts(output: CliOutput, count: usize) -> Vec<Answer> {
     };
     let verdict = |grant: &Value| match &grant["error"] {
         Value::Null => Answer::Done,
+        // The grant store did not answer, and an id alone does not say what it is of.
+        why if why.to_string().contains("nobody can tell") => Answer::Failed(why.to_string()),
         why => Answer::Objected(why.to_string()),
     };
     grants.iter().map(verdict).collect()

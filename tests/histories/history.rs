@@ -229,7 +229,7 @@ pub enum Answer {
     Inactive,
     /// A revocation's 200, a command's exit status 0: acknowledged.
     Done,
-    /// 400 or 401, with the `error` member.
+    /// 400 or 401, with the `error` member; 429 is a 401 too many.
     Refused {
         status: u16,
         error: String,

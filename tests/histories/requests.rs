@@ -207,6 +207,8 @@ impl<'w> Worker<'w> {
         let understood = match (answer.status, answer.oauth_error()) {
             (200, _) => read(&answer),
             (status @ (400 | 401), Some(error)) => Some(Answer::Refused { status, error }),
+            // Who is refused too often is told so, and needs the same reason.
+            (429, Some(error)) => Some(Answer::Refused { status: 401, error }),
             (503, Some(error)) if error == "temporarily_unavailable" => {
                 Some(Answer::Unavailable { retry_after: retry_after(&answer) })
             }
