@@ -265,7 +265,7 @@ impl Run<'_> {
         let count = not_ours + malformed;
         if count > 0 {
             let why = format!("{not_ours} not ours, {malformed} malformed");
-            let which = format!("({count} entries)");
+            let which = format!("({count} of {} entries)", self.report.totals.all());
             self.context.block_on(self.context.admin.note_refusal("revoke-grant", &which, &why));
         }
     }
