@@ -57,14 +57,6 @@ impl Judge {
         }
     }
 
-    /// What a whole token of ours is for. What a text calls itself proves nothing: whoever puts together a list chooses it.
-    fn proved_kind(&self, part: &TokenPart) -> Option<TokenKind> {
-        match (part, &self.keys) {
-            (TokenPart::Whole(token), Some(keys)) => token.made_by(keys).map(|_| token.kind()),
-            _ => None,
-        }
-    }
-
     /// Whether what was dead before could not be asked for.
     pub const fn knows_nothing(&self) -> bool {
         self.known.is_none()
@@ -142,7 +134,8 @@ impl Batch {
         let mut batch = Self::default();
         for entry in leaked {
             let before = batch.changes.len();
-            let changes = changes_for(entry, judge.proved_kind(&entry.part));
+            let changes =
+                changes_for(entry, judge.keys.as_ref().and_then(|keys| entry.part.proved_kind(keys)));
             let places = changes.into_iter().map(|change| batch.place(change)).collect();
             batch.needed.push(Needed { places, is_repeated: batch.changes.len() == before });
         }

@@ -228,9 +228,19 @@ impl Admin {
 
     /// Records that something was refused, as far as that can be done: it is refused all the same.
     pub async fn note_refusal(&self, action: &'static str, target: &str, why: &str) {
-        let (author, target) = (self.author.clone(), unless_secret(target));
-        let attempt = Attempt { author, action, target, why: why.to_owned() };
-        if let Err(error) = self.feed.record_attempts(vec![attempt]).await {
+        self.note_refusals(action, vec![(target.to_owned(), why.to_owned())]).await;
+    }
+
+    /// The same of several, in one transaction: what each was about, and why it was refused.
+    pub async fn note_refusals(&self, action: &'static str, refused: Vec<(String, String)>) {
+        if refused.is_empty() {
+            return;
+        }
+        let attempt = |(target, why): (String, String)| {
+            let (author, target) = (self.author.clone(), unless_secret(&target));
+            Attempt { author, action, target, why }
+        };
+        if let Err(error) = self.feed.record_attempts(refused.into_iter().map(attempt).collect()).await {
             log::error!("that {action} was refused is not in the audit: {error}");
         }
     }

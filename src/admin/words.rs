@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-/// How tokens and secrets begin.
-const MARKS: [&str; 6] = ["sya_", "syr_", "syc_", "sys_", "syd_", "syk_"];
-/// A token's mark and the grant id it names, which are no secret; whatever is longer may hold one.
-const NO_SECRET: usize = 21;
+use crate::domain::secret;
+use crate::domain::token::{SHOWN_LENGTH, TokenKind};
+
 /// The longest name that is written as it was typed.
 const LONGEST_TARGET: usize = 200;
 const LONGEST_REASON: usize = 1000;
@@ -26,7 +25,7 @@ impl fmt::Display for UnsuitableReason {
         match self {
             Self::MayBeSecret => write!(
                 f,
-                "it holds a token or a secret, and is kept; name a token by its first {NO_SECRET} characters"
+                "it holds a token or a secret, and is kept; name a token by its first {SHOWN_LENGTH} characters"
             ),
             Self::TooLong => write!(f, "it is longer than {LONGEST_REASON} characters"),
         }
@@ -40,7 +39,7 @@ impl Reason {
     /// When it holds what looks like a token or a secret, or is too long.
     pub fn parse(text: &str) -> Result<Self, UnsuitableReason> {
         let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-        if words.any(|word| MARKS.iter().any(|mark| may_be_secret(word, mark))) {
+        if words.any(|word| marks().any(|mark| may_be_secret(word, mark))) {
             return Err(UnsuitableReason::MayBeSecret);
         }
         match text.chars().count() > LONGEST_REASON {
@@ -56,14 +55,19 @@ impl From<Reason> for String {
     }
 }
 
+/// How tokens and secrets begin.
+fn marks() -> impl Iterator<Item = &'static str> {
+    TokenKind::ALL.into_iter().map(TokenKind::prefix).chain([secret::PREFIX])
+}
+
 fn may_be_secret(word: &str, mark: &str) -> bool {
-    word.split_once(mark).is_some_and(|(_, rest)| mark.len() + rest.len() > NO_SECRET)
+    word.split_once(mark).is_some_and(|(_, rest)| mark.len() + rest.len() > SHOWN_LENGTH)
 }
 
 /// What somebody typed as a name, unless it may be a secret in the wrong place.
 pub(super) fn unless_secret(typed: &str) -> String {
     let is_long = typed.chars().count() > LONGEST_TARGET;
-    match is_long || MARKS.iter().any(|mark| typed.contains(mark)) {
+    match is_long || marks().any(|mark| typed.contains(mark)) {
         true => "(not shown: it may be a secret)".to_owned(),
         false => typed.to_owned(),
     }

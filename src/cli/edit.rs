@@ -138,10 +138,9 @@ fn judge(edit: &Edit, parts: &[String], context: &Context) -> Result<Vec<Verdict
 /// Of what names no grant, nothing is noted: it may be anything.
 fn note_refusals(edit: &Edit, verdicts: &[Verdict], context: &Context) {
     let refused = verdicts.iter().filter_map(|verdict| verdict.held.as_ref().err());
-    for Refusal { grant, why } in refused {
-        let Some(grant) = grant else { continue };
-        context.block_on(context.admin.note_refusal(edit.kind(), &grant.to_string(), why));
-    }
+    let refused =
+        refused.filter_map(|Refusal { grant, why }| Some((grant.as_ref()?.to_string(), why.clone())));
+    context.block_on(context.admin.note_refusals(edit.kind(), refused.collect()));
 }
 
 fn unless_objected(held: Held, edit: &Edit, now: Timestamp) -> Result<Held, Refusal> {
@@ -188,9 +187,10 @@ fn find(
     let part = TokenPart::parse(text).map_err(|error| Refusal { grant: None, why: error.to_string() })?;
     let grant = part.grant_id();
     let refuse = |why: &str| Refusal { grant: Some(grant), why: why.to_owned() };
+    let proved = keys.and_then(|keys| part.proved_kind(keys));
     let stored = match context.block_on(context.stores.load_grant(grant)) {
         Ok(stored) => stored,
-        Err(_) if is_of_grant(&part, keys) => None,
+        Err(_) if proved.is_some_and(|kind| kind != TokenKind::LoginSession) => None,
         Err(error) => {
             let unknown = "without it nobody can tell whether this is a grant or a login session; to end either, revoke it";
             return Err(refuse(&format!("{error}; {unknown}")));
@@ -205,12 +205,6 @@ fn find(
     }
     let record = stored.map(|stored| stored.decode()).transpose();
     Ok((grant, record.map_err(|error| refuse(&error.to_string()))?))
-}
-
-/// Whether this is a whole token of ours, and no login session's: what a text calls itself proves nothing.
-fn is_of_grant(part: &TokenPart, keys: Option<&TokenKeys>) -> bool {
-    let (TokenPart::Whole(token), Some(keys)) = (part, keys) else { return false };
-    token.kind() != TokenKind::LoginSession && token.made_by(keys).is_some()
 }
 
 fn tell(

@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 use super::base62;
 use super::entropy::{self, Entropy, EntropyUnavailable};
 
-const PREFIX: &str = "syk_";
+/// How secrets begin.
+pub const PREFIX: &str = "syk_";
 const SECRET_DIGITS: usize = 43;
 const CHECKSUM_DIGITS: usize = 6;
 /// The least length of a secret that somebody brings along (`--secret-stdin`), in characters.

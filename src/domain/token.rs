@@ -32,6 +32,8 @@ use super::token_key::{TAG_BYTES, TokenKey, TokenKeys};
 pub const CODE_LIFETIME: Duration = Duration::from_secs(60);
 
 const PREFIX_LENGTH: usize = 4;
+/// How much of a token says what it is for and of which grant, and is no secret.
+pub const SHOWN_LENGTH: usize = PREFIX_LENGTH + GrantId::DIGITS;
 const CHECKSUM_DIGITS: usize = 6;
 /// Room for the longest payload (`syr_`).
 const MAX_PAYLOAD_BYTES: usize = 20;
@@ -355,11 +357,19 @@ impl TokenPart {
         }
     }
 
+    /// The same, where one of these keys made the token. What a text calls itself proves nothing: whoever wrote it
+    /// chose it.
+    pub fn proved_kind(&self, keys: &TokenKeys) -> Option<TokenKind> {
+        match self {
+            Self::Whole(token) => token.made_by(keys).map(|_| token.kind()),
+            Self::Prefix(..) | Self::GrantId(_) => None,
+        }
+    }
+
     /// # Errors
     /// When the text is too short to hold a grant id, or is no part of a token.
     pub fn parse(text: &str) -> Result<Self, MalformedPart> {
         let bytes = text.as_bytes();
-        let holds_id = PREFIX_LENGTH + GrantId::DIGITS;
         let kind = bytes.get(..PREFIX_LENGTH).and_then(TokenKind::of_prefix);
         let Some(kind) = kind else {
             return match GrantId::from_digits(bytes) {
@@ -371,7 +381,8 @@ impl TokenPart {
         if bytes.len() >= kind.length() {
             return TokenString::parse(bytes).map(Self::Whole).map_err(MalformedPart::Malformed);
         }
-        let id = bytes.get(PREFIX_LENGTH..holds_id).ok_or(MalformedPart::TooShort { found: bytes.len() })?;
+        let id =
+            bytes.get(PREFIX_LENGTH..SHOWN_LENGTH).ok_or(MalformedPart::TooShort { found: bytes.len() })?;
         let base62_only = bytes.iter().skip(PREFIX_LENGTH).all(u8::is_ascii_alphanumeric);
         match GrantId::from_digits(id) {
             Some(id) if base62_only => Ok(Self::Prefix(kind, id)),
