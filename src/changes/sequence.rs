@@ -60,9 +60,7 @@ impl Sequence {
             .map_err(|_| unavailable("too many changes wait to be recorded"))?;
         replied.await.map_err(|_| unavailable("the server is stopping"))?
     }
-}
 
-impl Sequence {
     /// Records what was refused. It is refused whether that can be recorded or not: a refusal harms nobody.
     pub async fn note(&self, attempt: Attempt) {
         let (reply, noted) = oneshot::channel();

@@ -80,11 +80,11 @@ pub(super) async fn unless_guessing<T>(
     outcome: Result<T, OAuthError>,
 ) -> Result<T, OAuthError> {
     match outcome {
-        Err(error @ OAuthError::InvalidClient(_)) => {
+        Ok(value) => Ok(value),
+        Err(error) => {
             let address = address::of_client(request);
             Err(state.server.unless_guessing(&state.shared.guesses, error, credentials, address).await)
         }
-        outcome => outcome,
     }
 }
 
